@@ -1,0 +1,1 @@
+"""Internal building blocks; nothing here is public."""

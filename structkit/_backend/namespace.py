@@ -1,0 +1,129 @@
+"""From arrays to their library, device and dtype, decided by the arrays, importing nothing new."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+
+from structkit._core.errors import BackendMismatchError
+from structkit._core.types import Array
+from structkit._core.validation import check_matrices
+
+__all__ = ["as_array", "as_factors", "backend_name", "cast", "device_of", "get_namespace", "is_torch", "result_dtype"]
+
+
+def is_torch(x: object) -> bool:
+    """Whether `x` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def is_dask(x: object) -> bool:
+    """Whether `x` is a dask array, without importing dask."""
+    module = sys.modules.get("dask.array")
+    return module is not None and isinstance(x, module.Array)
+
+
+def _kind(x: object) -> str:
+    if is_torch(x):
+        return "torch"
+    if is_dask(x):
+        return "dask"
+    return "numpy"
+
+
+def device_of(x: object) -> str:
+    """Device of an array as a string; ``"cpu"`` for everything but torch tensors."""
+    return str(x.device) if is_torch(x) else "cpu"  # type: ignore[attr-defined]
+
+
+def backend_name(*arrays: object) -> str:
+    """Name of the one library that owns all `arrays`: ``"numpy"``, ``"torch"`` or ``"dask"``.
+
+    Dask arrays may be combined with numpy arrays (the result is dask); every other mixture raises.
+    """
+    kinds = {_kind(a): a for a in arrays if not isinstance(a, (int, float, complex))}
+    if not kinds:
+        return "numpy"
+    if set(kinds) == {"dask", "numpy"}:
+        return "dask"
+    if len(kinds) > 1:
+        names = " and ".join(sorted(kinds))
+        raise BackendMismatchError(
+            f"All arrays of one call must come from one library; got {names}. "
+            "Convert explicitly, for example with torch.from_numpy(x) or x.numpy()."
+        )
+    if "torch" in kinds:
+        devices = sorted({device_of(a) for a in arrays if is_torch(a)})
+        if len(devices) > 1:
+            raise BackendMismatchError(
+                f"All tensors of one call must live on one device; got {' and '.join(devices)}. Move them with x.to(device)."
+            )
+    return next(iter(kinds))
+
+
+def get_namespace(*arrays: object) -> ModuleType:
+    """Array-API namespace (array-api-compat) of `arrays`; sequences of numbers count as numpy."""
+    if backend_name(*arrays) == "numpy":
+        import array_api_compat.numpy as xp
+
+        return xp
+    import array_api_compat
+
+    return array_api_compat.array_namespace(*(a for a in arrays if is_torch(a) or is_dask(a)))
+
+
+def as_array(x: object, name: str = "array") -> Array:
+    """Return `x` as a numeric array of its own library; lists become numpy arrays, integers float64.
+
+    Raises TypeError for object, string and masked arrays, which would lose data silently.
+    """
+    if is_torch(x):
+        torch = sys.modules["torch"]
+        if x.dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):  # type: ignore[attr-defined]
+            return x  # type: ignore[return-value]
+        if x.dtype in (torch.float16, torch.bfloat16):  # type: ignore[attr-defined]
+            raise TypeError(f"{name} has dtype {x.dtype}; structkit computes in float32, float64, complex64 or complex128.")  # type: ignore[attr-defined]
+        return x.to(torch.float64)  # type: ignore[attr-defined]
+    if is_dask(x):
+        return x if x.dtype.kind in "fc" else x.astype(np.float64)  # type: ignore[attr-defined]
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a numpy masked array; pass its data with NaN in the masked cells (x.filled(np.nan)).")
+    arr = np.asarray(x)
+    if arr.dtype.kind in "biu":
+        return arr.astype(np.float64)
+    if arr.dtype in (np.float32, np.float64, np.complex64, np.complex128):
+        return arr if arr.dtype.isnative else arr.astype(arr.dtype.newbyteorder("="))
+    raise TypeError(
+        f"{name} has dtype {arr.dtype}; expected float32, float64, complex64, complex128 or integers. "
+        "Convert it explicitly with .astype(float)."
+    )
+
+
+def as_factors(factors: Sequence[object], name: str = "factors") -> list[Array]:
+    """Check a non-empty sequence of matrices of one library and return them as a list of numeric arrays."""
+    arrays = [as_array(f, f"{name}[{i}]") for i, f in enumerate(factors)]
+    check_matrices(arrays, name)
+    backend_name(*arrays)
+    return arrays
+
+
+def result_dtype(*arrays: Array) -> object:
+    """Common dtype of numeric arrays by the promotion rules of their library; never narrows."""
+    if is_torch(arrays[0]):
+        torch = sys.modules["torch"]
+        out = arrays[0].dtype
+        for a in arrays[1:]:
+            out = torch.promote_types(out, a.dtype)
+        return out
+    return np.result_type(*(a.dtype for a in arrays))  # type: ignore[arg-type]
+
+
+def cast(x: Array, dtype: object) -> Array:
+    """Return `x` in `dtype`, without a copy when it has it already."""
+    if x.dtype == dtype:
+        return x
+    return x.to(dtype) if is_torch(x) else x.astype(dtype)  # type: ignore[attr-defined]

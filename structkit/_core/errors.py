@@ -1,0 +1,61 @@
+"""Exception and warning types; every one names what was expected, what came and what to do."""
+
+import numpy as np
+
+__all__ = [
+    "BackendMismatchError",
+    "ConvergenceWarning",
+    "DensificationWarning",
+    "MissingDependencyError",
+    "NotFittedError",
+    "NotPositiveDefiniteError",
+    "NotSymmetricError",
+    "ShapeError",
+    "SingularFactorError",
+    "SizeError",
+    "StructKitError",
+]
+
+
+class StructKitError(Exception):
+    """Base class of every error that structkit raises on purpose."""
+
+
+class ShapeError(StructKitError, ValueError):
+    """Shapes disagree; the message states the expected and the given shape."""
+
+
+class SizeError(StructKitError, MemoryError):
+    """The request would not fit in memory; raised before anything is allocated."""
+
+
+class BackendMismatchError(StructKitError, TypeError):
+    """Arrays of different libraries or devices were mixed in one call."""
+
+
+class NotSymmetricError(StructKitError, ValueError):
+    """A symmetric (Hermitian) matrix was required and something else came."""
+
+
+class NotPositiveDefiniteError(StructKitError, np.linalg.LinAlgError):
+    """A positive definite matrix was required and something else came."""
+
+
+class SingularFactorError(StructKitError, np.linalg.LinAlgError):
+    """A linear system has a singular factor; the message names it and its condition."""
+
+
+class MissingDependencyError(StructKitError, ImportError):
+    """An optional package is missing; the message says which extra installs it."""
+
+
+class NotFittedError(StructKitError, AttributeError, ValueError):
+    """An estimator was used before ``fit``."""
+
+
+class ConvergenceWarning(UserWarning):
+    """An iteration stopped at its limit before reaching its tolerance."""
+
+
+class DensificationWarning(UserWarning):
+    """A structured operator was turned into a dense matrix because no rule keeps the structure."""
