@@ -1,0 +1,3 @@
+"""Data generators and small samples."""
+
+__all__: list[str] = []

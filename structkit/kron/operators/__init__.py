@@ -1,0 +1,3 @@
+"""Lazy linear operators, one family per module."""
+
+__all__: list[str] = []
