@@ -1,0 +1,105 @@
+"""Run every ``bench_*.py``: ``python -m tests.benchmarks [--quick] [--threads 1 2] [--only products] [--write PATH]``.
+
+One process per number of threads, restricted to that many cores, because some peers (XLA) size their thread pool when
+they are imported and can be held to one core in no other way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from tests.benchmarks.harness import OURS, Row, copy_bandwidth, gemm_peak, set_quick
+from tests.benchmarks.report import console_table, summary, write_rst
+
+HERE = Path(__file__).parent
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def topics() -> list[str]:
+    """Names of the benchmark files, without prefix and suffix."""
+    return sorted(p.stem.removeprefix("bench_") for p in HERE.glob("bench_*.py"))
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small and once: does everything still run?")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="one run per number (default 1)")
+    parser.add_argument("--only", nargs="+", choices=topics(), metavar="TOPIC", help=f"of {', '.join(topics())}")
+    parser.add_argument("--write", type=Path, metavar="PATH", help="write the page, for example docs/benchmarks.rst")
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def worker(args: argparse.Namespace) -> int:
+    """Run the chosen files in this process and leave rows and the machine's limits as JSON."""
+    if args.quick:
+        set_quick(True)
+    rows: list[Row] = []
+    seconds: dict[str, float] = {}
+    failures = []
+    for topic in args.only or topics():
+        start = time.perf_counter()
+        try:
+            module = importlib.import_module(f"tests.benchmarks.bench_{topic}")
+            found = module.rows(quick=args.quick)
+        except Exception:
+            traceback.print_exc()
+            failures.append(topic)
+            continue
+        seconds[topic] = time.perf_counter() - start
+        rows += found
+        print(console_table(f"{topic}, {args.threads[0]} thread(s)", found), flush=True)
+    threads = args.threads[0]
+    limits = {"gemm": gemm_peak("float64", threads), "copy": copy_bandwidth(threads)}
+    result = {"rows": [r.to_dict() for r in rows], "limits": limits, "failures": failures, "seconds": seconds}
+    args.worker.write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+def run_worker(threads: int, args: argparse.Namespace, folder: Path) -> dict:
+    """One process held to `threads` cores; returns what it left."""
+    target = folder / f"threads{threads}.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--threads", str(threads), "--worker", str(target)]
+    command += ["--quick"] if args.quick else []
+    command += ["--only", *args.only] if args.only else []
+    env = {**os.environ, **{name: str(threads) for name in POOLS}, "STRUCTKIT_BENCH_THREADS": str(threads)}
+    env |= {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}  # double precision for everybody
+    if hasattr(os, "sched_getaffinity"):
+        cores = ",".join(str(c) for c in sorted(os.sched_getaffinity(0))[-threads:])
+        env["STRUCTKIT_BENCH_CORES"] = cores
+    subprocess.run(command, check=True, env=env)
+    return json.loads(target.read_text(encoding="utf-8"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, print, write."""
+    args = parse(argv)
+    if args.worker is not None:
+        return worker(args)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {n: run_worker(n, args, Path(folder)) for n in args.threads}
+    rows = {n: [Row(**r) for r in run["rows"]] for n, run in runs.items()}
+    failures = sorted({f for run in runs.values() for f in run["failures"]})
+    print(summary(rows, OURS))
+    if failures:
+        print("files that raised:", ", ".join(failures))
+    if args.write:
+        write_rst(args.write, rows, {n: run["limits"] for n, run in runs.items()}, quick=args.quick)
+        print(f"wrote {args.write}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    if "STRUCTKIT_BENCH_CORES" in os.environ:  # before any library starts its threads
+        os.sched_setaffinity(0, {int(c) for c in os.environ["STRUCTKIT_BENCH_CORES"].split(",")})
+    sys.exit(main())
