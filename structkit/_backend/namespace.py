@@ -89,7 +89,7 @@ def as_array(x: object, name: str = "array") -> Array:
             raise TypeError(f"{name} has dtype {x.dtype}; structkit computes in float32, float64, complex64 or complex128.")  # type: ignore[attr-defined]
         return x.to(torch.float64)  # type: ignore[attr-defined]
     if is_dask(x):
-        return x if x.dtype.kind in "fc" else x.astype(np.float64)  # type: ignore[attr-defined]
+        return x if x.dtype.kind in "fc" else x.astype(np.float64)  # type: ignore[attr-defined, return-value]
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a numpy masked array; pass its data with NaN in the masked cells (x.filled(np.nan)).")
     arr = np.asarray(x)
