@@ -1,0 +1,1 @@
+"""Tests and checkers of the project itself: imports, docstrings, sizes, README."""
