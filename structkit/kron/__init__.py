@@ -1,6 +1,19 @@
 """Kronecker algebra: products of arrays (pure functions) and lazy operators over them."""
 
 from structkit.kron.layout import fold, unfold, unvec, vec
+from structkit.kron.plan import KronPlan, kron_plan
+from structkit.kron.products import kron_matmul, kron_rmatmul
 from structkit.kron.tensor import mode_product, multi_mode_product
 
-__all__ = ["fold", "mode_product", "multi_mode_product", "unfold", "unvec", "vec"]
+__all__ = [
+    "KronPlan",
+    "kron_matmul",
+    "kron_plan",
+    "kron_rmatmul",
+    "fold",
+    "mode_product",
+    "multi_mode_product",
+    "unfold",
+    "unvec",
+    "vec",
+]

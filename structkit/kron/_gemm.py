@@ -1,0 +1,132 @@
+"""Kronecker products of numpy arrays by sequences of GEMMs between two buffers; no copies in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from structkit.kron.plan import KronPlan
+
+__all__ = ["apply_gemm", "merge_factors"]
+
+
+def merge_factors(plan: KronPlan, factors: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Multiply out the groups of a plan; the scalar of all 1 x 1 factors goes into the smallest group."""
+    groups = []
+    for group in plan.merges:
+        matrix = factors[group[0]]
+        for i in group[1:]:
+            f = factors[i]
+            m, n = matrix.shape[0] * f.shape[0], matrix.shape[1] * f.shape[1]
+            matrix = (matrix[:, None, :, None] * f[:, None, :]).reshape(m, n)
+        groups.append(matrix)
+    if sum(map(len, plan.merges)) < len(factors):
+        scale = scalar_part(plan, factors)
+        smallest = min(range(len(groups)), key=lambda g: groups[g].size)
+        groups[smallest] = groups[smallest] * scale
+    return groups
+
+
+def scalar_part(plan: KronPlan, factors: Sequence[np.ndarray]) -> np.ndarray:
+    """Product of all 1 x 1 factors, as a 0-d array of the plan's dtype."""
+    value = np.ones((), plan.dtype)
+    for f, shape in zip(factors, plan.shapes, strict=True):
+        if shape == (1, 1):
+            value = value * f[0, 0]
+    return value
+
+
+def apply_gemm(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, out: np.ndarray) -> None:
+    """Write the product into `out`; `x` is ``(B, N, k)``, `out` is ``(B, M, k)`` and C-contiguous.
+
+    Columns are taken in blocks of ``plan.column_block``; stacks of large vectors go one by one through the rotating
+    kernels, stacks of small ones at once with the axes in place.
+    """
+    stack, n_in, k = x.shape
+    rotating = plan.kernel in ("rot", "leftrot")
+    if rotating and stack > 1 and n_in * k >= 4096:
+        for b in range(stack):
+            apply_gemm(plan, groups, x[b : b + 1], out[b : b + 1])
+        return
+    block = plan.column_block
+    if rotating and stack == 1:
+        step = _rot if plan.kernel == "rot" else _leftrot
+        if k == 1:
+            step(plan, groups, x.reshape(-1), 1, out.reshape(-1))
+            return
+        for j in range(0, k, block):
+            part = out[0, :, j : j + block]
+            y = plan.workspace(2, part.size)
+            step(plan, groups, x[0, :, j : j + block].reshape(-1), part.shape[1], y)
+            np.copyto(part, y.reshape(part.shape[::-1]).T if step is _rot else y.reshape(part.shape))
+        return
+    if block >= k * stack or k == 0:
+        _batched(plan, groups, x.reshape(-1), stack, k, out.reshape(-1))
+        return
+    for b in range(stack):
+        for j in range(0, k, block):
+            part = out[b, :, j : j + block]
+            y = np.empty(part.shape, out.dtype) if block < k else part
+            _batched(plan, groups, x[b, :, j : j + block].reshape(-1), 1, part.shape[1], y.reshape(-1))
+            if y is not part:
+                np.copyto(part, y)
+
+
+def _targets(plan: KronPlan, sizes: Sequence[int], out: np.ndarray) -> list[np.ndarray]:
+    """Buffers for the successive results: the last one is `out`, the others alternate with it."""
+    targets: list[np.ndarray] = []
+    for back, size in enumerate(reversed(sizes)):
+        if back % 2 == 0 and size <= out.size:
+            targets.append(out[:size])
+        else:
+            targets.append(plan.workspace(back % 2, size))
+    return targets[::-1]
+
+
+def _rot(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, k: int, out: np.ndarray) -> None:
+    """First factor first: ``(n, R)`` becomes ``(R, m)``. `out` ends up as ``(k, M)``."""
+    size, sizes = x.size, []
+    for a in groups:
+        size = size // a.shape[1] * a.shape[0]
+        sizes.append(size)
+    y = x
+    for a, target in zip(groups, _targets(plan, sizes, out), strict=True):
+        y = np.matmul(y.reshape(a.shape[1], -1).T, a.T, out=target.reshape(-1, a.shape[0])).reshape(-1)
+
+
+def _leftrot(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, k: int, out: np.ndarray) -> None:
+    """Last factor first: ``(L, n)`` becomes ``(m, L)``. Columns are moved to the front first; `out` is ``(M, k)``."""
+    if k > 1:
+        x = np.ascontiguousarray(x.reshape(-1, k).T).reshape(-1)
+    size, sizes = x.size, []
+    for a in reversed(groups):
+        size = size // a.shape[1] * a.shape[0]
+        sizes.append(size)
+    y = x
+    for a, target in zip(reversed(groups), _targets(plan, sizes, out), strict=True):
+        y = np.matmul(a, y.reshape(-1, a.shape[1]).T, out=target.reshape(a.shape[0], -1)).reshape(-1)
+
+
+def _batched(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, stack: int, k: int, out: np.ndarray) -> None:
+    """Axes stay in place: ``(L, n, R)`` becomes ``(L, m, R)``, in the order of the plan."""
+    axes = [a.shape[1] for a in groups]
+    sizes = []
+    for g in plan.order:
+        axes[g] = groups[g].shape[0]
+        sizes.append(stack * math.prod(axes) * k)
+    axes = [a.shape[1] for a in groups]
+    y = x
+    for g, target in zip(plan.order, _targets(plan, sizes, out), strict=True):
+        a = groups[g]
+        m, n = a.shape
+        left, right = stack * math.prod(axes[:g]), math.prod(axes[g + 1 :]) * k
+        if right == 1:
+            np.matmul(y.reshape(left, n), a.T, out=target.reshape(left, m))
+        elif left == 1:
+            np.matmul(a, y.reshape(n, right), out=target.reshape(m, right))
+        else:
+            np.matmul(a, y.reshape(left, n, right), out=target.reshape(left, m, right))
+        y = target
+        axes[g] = m
