@@ -6,6 +6,7 @@ __all__ = [
     "BackendMismatchError",
     "ConvergenceWarning",
     "DensificationWarning",
+    "IndexRangeError",
     "MissingDependencyError",
     "NotFittedError",
     "NotPositiveDefiniteError",
@@ -27,6 +28,10 @@ class ShapeError(StructKitError, ValueError):
 
 class SizeError(StructKitError, MemoryError):
     """The request would not fit in memory; raised before anything is allocated."""
+
+
+class IndexRangeError(StructKitError, IndexError):
+    """An index of an entry lies outside its axis; the message names its position."""
 
 
 class BackendMismatchError(StructKitError, TypeError):
