@@ -1,11 +1,51 @@
 """Kronecker algebra: products of arrays (pure functions) and lazy operators over them."""
 
 from structkit.kron.layout import fold, unfold, unvec, vec
+from structkit.kron.operators import (
+    BlockTridiagonal,
+    Congruence,
+    Dense,
+    Diagonal,
+    Identity,
+    Inverse,
+    KhatriRao,
+    Kronecker,
+    KroneckerPlusDiagonal,
+    KroneckerSum,
+    LinearOperator,
+    LowRankPlusDiagonal,
+    Masked,
+    Sparse,
+    SumOfKroneckers,
+    Toeplitz,
+    Triangular,
+    as_operator,
+    hadamard,
+)
 from structkit.kron.plan import KronPlan, kron_plan
 from structkit.kron.products import kron_matmul, kron_rmatmul
 from structkit.kron.tensor import mode_product, multi_mode_product
 
 __all__ = [
+    "BlockTridiagonal",
+    "Congruence",
+    "Dense",
+    "Diagonal",
+    "Identity",
+    "Inverse",
+    "KhatriRao",
+    "Kronecker",
+    "KroneckerPlusDiagonal",
+    "KroneckerSum",
+    "LinearOperator",
+    "LowRankPlusDiagonal",
+    "Masked",
+    "Sparse",
+    "SumOfKroneckers",
+    "Toeplitz",
+    "Triangular",
+    "as_operator",
+    "hadamard",
     "KronPlan",
     "kron_matmul",
     "kron_plan",

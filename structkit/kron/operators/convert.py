@@ -1,0 +1,36 @@
+"""From arrays, sparse matrices and operators to operators."""
+
+from __future__ import annotations
+
+import sys
+
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.dense import Dense
+from structkit.kron.operators.sparse import Sparse
+
+__all__ = ["as_operator"]
+
+
+def as_operator(x: object) -> LinearOperator:
+    """Return `x` as an operator: operators as they are, scipy sparse matrices as Sparse, arrays as Dense.
+
+    Parameters
+    ----------
+    x : LinearOperator, scipy sparse matrix or array, shape ``(M, N)``
+
+    Returns
+    -------
+    LinearOperator
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_operator(np.eye(2))
+    Dense(shape=(2, 2), dtype=float64)
+    """
+    if isinstance(x, LinearOperator):
+        return x
+    sparse = sys.modules.get("scipy.sparse")  # a sparse matrix can only come from a loaded scipy.sparse
+    if sparse is not None and sparse.issparse(x):
+        return Sparse(x)
+    return Dense(x)  # type: ignore[arg-type]
