@@ -1,5 +1,6 @@
 """Kronecker algebra: products of arrays (pure functions) and lazy operators over them."""
 
+from structkit.kron.iterative import CGState, cg
 from structkit.kron.layout import fold, unfold, unvec, vec
 from structkit.kron.operators import (
     BlockTridiagonal,
@@ -27,6 +28,8 @@ from structkit.kron.products import kron_matmul, kron_rmatmul
 from structkit.kron.tensor import mode_product, multi_mode_product
 
 __all__ = [
+    "cg",
+    "CGState",
     "BlockTridiagonal",
     "Congruence",
     "Dense",
