@@ -1,0 +1,120 @@
+"""Pages that are made from the package: API pages from every ``__all__``, the changelog from CHANGELOG.md."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import structkit
+
+ORDER = ("kron", "orthogonal", "statespace", "gp", "pde", "tucker", "sbl", "dictionary", "interop", "plotting")
+ORDER += ("datasets", "io")
+
+
+def write(path: Path, text: str) -> None:
+    """Write only what changed, so that a second build reads nothing again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _title(text: str, line: str = "=") -> str:
+    return f"{text}\n{line * len(text)}\n"
+
+
+def _table(module: str, names: list[str]) -> str:
+    entries = "\n".join(f"   {name}" for name in names)
+    return f".. autosummary::\n   :toctree: ../reference\n   :nosignatures:\n\n{entries}\n"
+
+
+def _first_line(thing: object) -> str:
+    doc = inspect.getdoc(thing) or ""
+    return doc.splitlines()[0] if doc else ""
+
+
+def _groups(module_name: str) -> list[tuple[str, list[str]]]:
+    """Public names by the file they live in, in the order of first appearance; constants last."""
+    module = importlib.import_module(module_name)
+    groups: dict[str, list[str]] = {}
+    for name in sorted(module.__all__, key=lambda n: (n.islower(), n.lower())):
+        thing = getattr(module, name)
+        if inspect.ismodule(thing):
+            continue
+        home = getattr(thing, "__module__", "") if inspect.isclass(thing) or inspect.isroutine(thing) else ""
+        groups.setdefault(home if home.startswith("structkit") else "", []).append(name)
+    titled = []
+    for home in sorted(groups, key=lambda h: (h == "", h)):
+        title = _first_line(importlib.import_module(home)).rstrip(".") if home else "Constants"
+        titled.append((title, groups[home]))
+    return titled
+
+
+def _page(module_name: str) -> str:
+    module = importlib.import_module(module_name)
+    parts = [f".. Made from {module_name}.__all__\n", _title(module_name), f".. currentmodule:: {module_name}\n"]
+    parts.append((inspect.getdoc(module) or "") + "\n")
+    groups = _groups(module_name)
+    for title, names in groups:
+        parts += [f"**{title}**\n" if len(groups) > 1 else "", _table(module_name, names)]
+    return "\n".join(parts)
+
+
+def write_api_pages(folder: Path) -> None:
+    """One page per public subpackage, one for the names of the top level, and an index."""
+    existing = {m.name for m in pkgutil.iter_modules(structkit.__path__)}
+    modules = [name for name in ORDER if name in existing]
+    modules = [name for name in modules if getattr(importlib.import_module(f"structkit.{name}"), "__all__", [])]
+    for name in modules:
+        write(folder / f"{name}.rst", _page(f"structkit.{name}"))
+    errors = [n for n in structkit.__all__ if n.endswith(("Error", "Warning"))]
+    top = [_title("Errors and warnings"), ".. currentmodule:: structkit\n"]
+    top += ["All of them are importable from ``structkit``; see :doc:`/guide/errors`.\n", _table("structkit", errors)]
+    write(folder / "errors.rst", "\n".join(top))
+    toc = "\n".join(f"   {name}" for name in [*modules, "errors"])
+    lines = [
+        f"* - :doc:`structkit.{n} <{n}>`\n     - {_first_line(importlib.import_module(f'structkit.{n}'))}"
+        for n in modules
+    ]
+    table = ".. list-table::\n   :widths: 25 75\n\n   " + "\n   ".join(lines)
+    intro = "Every public name, one page per subpackage."
+    write(folder / "index.rst", f"{_title('API')}\n{intro}\n\n{table}\n\n.. toctree::\n   :hidden:\n\n{toc}\n")
+
+
+def write_cards(examples: Path, target: Path, count: int = 6) -> None:
+    """Thumbnails of the landing page: the featured examples, in this order, titled by their own first lines."""
+    featured = ("gp/*", "kron/plot_products", "kron/plot_masked_grid", "kron/plot_solve", "kron/*")
+    scripts: dict[Path, None] = {}
+    for pattern in featured:
+        found = sorted(p for p in examples.glob(f"{pattern}.py") if p.name.startswith("plot_"))
+        scripts |= dict.fromkeys(found[:3])
+    lines = [".. grid:: 1 2 3 3", "   :gutter: 3", "   :margin: 4 3 0 0", ""]
+    for script in list(scripts)[:count]:
+        doc = inspect.cleandoc(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "")
+        title, _, promise = (part.strip() for part in doc.partition("\n"))
+        promise = promise.lstrip("=- \n").split("\n\n")[0].replace("\n", " ")
+        topic = script.parent.name
+        lines += [
+            f"   .. grid-item-card:: {title}",
+            f"      :img-top: gallery/{topic}/images/thumb/sphx_glr_{script.stem}_thumb.png",
+            f"      :link: gallery/{topic}/{script.stem}",
+            "      :link-type: doc",
+            "",
+            f"      {promise}",
+            "",
+        ]
+    write(target, "\n".join(lines) + "\n")
+
+
+def write_changelog(source: Path, target: Path) -> None:
+    """Turn the Markdown of CHANGELOG.md (headings, lists, code, links) into reStructuredText."""
+    text = source.read_text(encoding="utf-8")
+    text = re.sub(r"\A# .*\n", "", text)
+    text = re.sub(r"\[([^\]]+)\]\((http[^)]+)\)", r"`\1 <\2>`__", text)
+    text = re.sub(r"(?<!`)`([^`<>\n]+)`(?![`_])", r"``\1``", text)
+    text = re.sub(r"^## (.*)$", lambda m: _title(m[1].strip("[]"), "-").rstrip(), text, flags=re.MULTILINE)
+    text = re.sub(r"^### (.*)$", r"**\1**", text, flags=re.MULTILINE)
+    write(target, text)

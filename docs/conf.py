@@ -1,0 +1,99 @@
+"""Sphinx configuration; ``make docs`` builds with warnings as errors and without network access."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from _site import write_api_pages, write_cards, write_changelog
+
+import structkit
+
+HERE = Path(__file__).parent
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+project = "structkit"
+author = "The structkit developers"
+project_copyright = author
+release = structkit.__version__
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinx-mathjax-offline",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "**/GALLERY_HEADER.rst", "gallery/**/*.ipynb", "generated/backreferences/*"]
+root_doc = "index"
+default_role = "py:obj"
+
+# ---- API pages ------------------------------------------------------------------------------------------------------
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings say the types, with shapes
+autodoc_member_order = "groupwise"
+autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": False}
+numpydoc_show_class_members = False
+numpydoc_validation_checks: set[str] = set()  # make lint validates
+
+# ---- gallery --------------------------------------------------------------------------------------------------------
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"(__init__|/demo_)",
+    "subsection_order": ["../examples/gp", "../examples/kron", "*"],
+    "within_subsection_order": "FileNameSortKey",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("structkit",),
+    "reference_url": {"structkit": None},
+    "inspect_global_variables": True,
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "thumbnail_size": (400, 300),
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "abort_on_example_error": False,
+    "plot_gallery": "True",
+    "min_reported_time": 20,
+}
+warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive", category=UserWarning)
+
+# ---- look -----------------------------------------------------------------------------------------------------------
+html_theme = "pydata_sphinx_theme"
+html_title = f"structkit {version}"
+html_logo = "_static/logo.svg"
+html_favicon = "_static/logo.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": [], "install": [], "benchmarks": [], "changelog": []}
+html_theme_options = {
+    "logo": {"text": "structkit", "alt_text": "structkit"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "show_prev_next": False,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "gallery/index": []},
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+    "pygments_light_style": "default",
+    "pygments_dark_style": "github-dark",
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+write_api_pages(HERE / "generated" / "api")
+write_cards(HERE.parent / "examples", HERE / "generated" / "cards.inc")
+write_changelog(HERE.parent / "CHANGELOG.md", HERE / "generated" / "changelog.inc")
