@@ -1,6 +1,9 @@
 """Kronecker algebra: products of arrays (pure functions) and lazy operators over them."""
 
+from structkit.kron.dense import kron
+from structkit.kron.entries import CPGradient, cp_at, cp_at_gradient, mttkrp_sparse
 from structkit.kron.iterative import CGState, cg
+from structkit.kron.khatri_rao import khatri_rao, mttkrp
 from structkit.kron.layout import fold, unfold, unvec, vec
 from structkit.kron.operators import (
     BlockTridiagonal,
@@ -26,8 +29,19 @@ from structkit.kron.operators import (
 from structkit.kron.plan import KronPlan, kron_plan
 from structkit.kron.products import kron_matmul, kron_rmatmul
 from structkit.kron.tensor import mode_product, multi_mode_product
+from structkit.kron.tucker_entries import TuckerGradient, tucker_at, tucker_at_gradient
 
 __all__ = [
+    "tucker_at_gradient",
+    "tucker_at",
+    "TuckerGradient",
+    "mttkrp",
+    "khatri_rao",
+    "mttkrp_sparse",
+    "cp_at_gradient",
+    "cp_at",
+    "CPGradient",
+    "kron",
     "cg",
     "CGState",
     "BlockTridiagonal",

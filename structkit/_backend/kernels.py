@@ -1,0 +1,24 @@
+"""Choice between the compiled kernels and their numpy twins, made at each call and loaded only when needed."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+__all__ = ["kernels", "use_numba"]
+
+
+def use_numba() -> bool:
+    """Whether compiled kernels may be used: yes, unless the environment says ``STRUCTKIT_NUMBA=0``."""
+    return os.environ.get("STRUCTKIT_NUMBA", "1").strip().lower() not in {"0", "false", "no", "off"}
+
+
+def kernels() -> ModuleType:
+    """Return the module of kernels to use; both modules have the same functions."""
+    if use_numba():
+        from structkit._backend import numba_kernels
+
+        return numba_kernels
+    from structkit._backend import numpy_kernels
+
+    return numpy_kernels
