@@ -13,6 +13,7 @@ from structkit._backend.namespace import as_array, backend_name, cast, get_names
 from structkit._core.errors import BackendMismatchError, ShapeError
 from structkit._core.types import Array
 from structkit.gp.kernels.parameters import Parametrised, flat_numbers
+from structkit.gp.kernels.spectra import Component, density
 
 __all__ = ["Kernel"]
 
@@ -193,10 +194,17 @@ class Kernel(Parametrised):
         Raises
         ------
         ValueError
-            If the spectrum is not a density (periodic and constant kernels) or the kernel is not stationary.
+            If the spectrum is not a density (periodic and constant kernels), has no closed form (products of rough
+            kernels) or the kernel is not stationary.
+
+        Examples
+        --------
+        >>> from structkit.gp import Matern
+        >>> Matern(nu=0.5, lengthscale=0.5).spectral_density([0.0, 1.0]).round(4)
+        array([1.   , 0.092])
         """
         f = as_array(frequency, "frequency")
-        return self._spectral_density(f)
+        return density(self._components(), f, repr(self))
 
     def _evaluate(self, x1: Array, x2: Array | None, d1: int, d2: int) -> Array:
         raise NotImplementedError
@@ -210,7 +218,7 @@ class Kernel(Parametrised):
     def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
         raise NotImplementedError
 
-    def _spectral_density(self, frequency: Array) -> Array:
+    def _components(self) -> list[Component]:
         raise ValueError(f"{type(self).__name__} has no closed-form spectral density.")
 
     def _scaled_by(self, factor: float) -> Kernel:
@@ -292,6 +300,8 @@ class Kernel(Parametrised):
         return self
 
     # ---- algebra and storage -----------------------------------------------------------------------------------
+
+    __array_ufunc__ = None  # numpy scalars and arrays leave + and * to the kernel
 
     def __add__(self, other: object) -> Kernel:
         return self._combined("Sum", self, other)

@@ -13,6 +13,7 @@ from structkit._backend.namespace import get_namespace
 from structkit._core.types import Array
 from structkit.gp.kernels.base import Kernel
 from structkit.gp.kernels.parameters import Bounds, Parameter
+from structkit.gp.kernels.spectra import Component, product
 from structkit.gp.kernels.stationary import Stationary, leibniz
 
 __all__ = ["Product", "Sum"]
@@ -208,8 +209,8 @@ class Sum(_Combination):
     def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
         return get_namespace(x).concat([k._contract(x, G, d1, d2) for k in self.kernels])
 
-    def _spectral_density(self, frequency: Array) -> Array:
-        return reduce(lambda a, b: a + b, [k._spectral_density(frequency) for k in self.kernels])
+    def _components(self) -> list[Component]:
+        return [c for k in self.kernels for c in k._components()]
 
     def _scaled_by(self, factor: float) -> Kernel:
         return self._with_kernels([k._scaled_by(factor) for k in self.kernels])
@@ -290,6 +291,9 @@ class Product(_Combination):
         for i, k in enumerate(self.kernels):
             parts.append(k._contract(x, reduce(lambda a, b: a * b, [m for j, m in enumerate(K) if j != i], G), 0, 0))
         return get_namespace(x).concat(parts)
+
+    def _components(self) -> list[Component]:
+        return reduce(lambda a, b: product(a, b, repr(self)), [k._components() for k in self.kernels])
 
     def _scaled_by(self, factor: float) -> Kernel:
         return self._with_kernels([self.kernels[0]._scaled_by(factor), *self.kernels[1:]])

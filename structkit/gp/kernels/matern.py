@@ -10,9 +10,10 @@ import numpy as np
 from structkit._backend.namespace import is_torch
 from structkit._core.types import Array
 from structkit.gp.kernels.parameters import Parameter
+from structkit.gp.kernels.spectra import Component, matern_band
 from structkit.gp.kernels.stationary import Scaled
 
-__all__ = ["Matern", "matern_density", "matern_profile"]
+__all__ = ["Matern", "matern_profile"]
 
 # exp(-r) is exactly zero beyond 745.2 in double precision; a clip keeps powers of r finite.
 EXPONENTIAL_REACH = 800.0
@@ -56,13 +57,6 @@ def _numpy_profile(u: np.ndarray, nu: float, order: int) -> list[np.ndarray]:
             value *= decay
         out.append(value * sign if m % 2 else value)
     return out
-
-
-def matern_density(frequency: Array, nu: float, lengthscale: float) -> Array:
-    """Spectral density of the unit Matern function, frequency in cycles per unit."""
-    rate = math.sqrt(2 * nu) / lengthscale
-    scale = 2 * math.sqrt(math.pi) * math.gamma(nu + 0.5) / math.gamma(nu)
-    return scale / rate * (1.0 + (2 * math.pi * frequency / rate) ** 2) ** -(nu + 0.5)
 
 
 class Matern(Scaled):
@@ -116,5 +110,5 @@ class Matern(Scaled):
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
         return [self.variance * d for d in matern_profile(tau, self.nu, self.lengthscale, order)]
 
-    def _spectral_density(self, frequency: Array) -> Array:
-        return self.variance * matern_density(frequency, self.nu, self.lengthscale)
+    def _components(self) -> list[Component]:
+        return [Component(self.variance, 0.0, matern_band(self.nu, self.lengthscale))]

@@ -8,6 +8,7 @@ from structkit._backend.namespace import get_namespace
 from structkit._core.types import Array
 from structkit.gp.kernels.base import Kernel
 from structkit.gp.kernels.parameters import Parameter
+from structkit.gp.kernels.spectra import Component
 from structkit.gp.kernels.stationary import Scaled, Stationary, leibniz
 
 __all__ = ["Constant", "Periodic", "White"]
@@ -76,10 +77,15 @@ class Periodic(Scaled):
         phi = self._exponent(tau, len(D) - 1)
         return [-2.0 * leibniz(phi, D, m) for m in range(len(D))]
 
-    def _spectral_density(self, frequency: Array) -> Array:
-        raise ValueError(
-            "The spectrum of a Periodic kernel is a series of lines at multiples of 1 / period, not a density."
-        )
+    def _components(self) -> list[Component]:
+        from scipy.special import ive
+
+        # exp((cos z - 1) / l^2) = sum of I_n(1 / l^2) exp(-1 / l^2) exp(i n z) over all integers n.
+        ell, period = float(self.lengthscale), float(self.period)
+        lines = [float(ive(0, ell**-2))]
+        while lines[-1] > 1e-17 * lines[0] and len(lines) < 10000:
+            lines.append(2 * float(ive(len(lines), ell**-2)))
+        return [Component(self.variance * weight, n / period, None) for n, weight in enumerate(lines)]
 
     def _initialize(self, span: float, spacing: float, variance: float | None) -> Kernel:
         start: dict[str, object] = {"period": span / 3}
@@ -126,11 +132,11 @@ class Constant(_Variance):
     """
 
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
-        flat = get_namespace(tau).zeros_like(tau)
-        return [flat + self.variance, *([flat] * order)]
+        flat = 0.0 * tau
+        return [flat + self.variance, *([flat * self.variance] * order)]
 
-    def _spectral_density(self, frequency: Array) -> Array:
-        raise ValueError("The spectrum of a Constant kernel is a line at frequency zero, not a density.")
+    def _components(self) -> list[Component]:
+        return [Component(self.variance, 0.0, None)]
 
 
 class White(_Variance):
@@ -168,5 +174,5 @@ class White(_Variance):
         same = xp.astype(xp.equal(tau, xp.zeros_like(tau)), tau.dtype)
         return [self.variance * same, *([0.0 * tau] * order)]
 
-    def _spectral_density(self, frequency: Array) -> Array:
+    def _components(self) -> list[Component]:
         raise ValueError("A White kernel has no spectral density: its covariance is zero at every positive distance.")

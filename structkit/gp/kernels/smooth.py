@@ -8,6 +8,7 @@ from structkit._backend.namespace import get_namespace
 from structkit._core.types import Array
 from structkit.gp.kernels.base import Kernel
 from structkit.gp.kernels.parameters import Parameter
+from structkit.gp.kernels.spectra import Component, Gaussian, rational_quadratic_band
 from structkit.gp.kernels.stationary import Scaled, hermite_series, leibniz
 
 __all__ = ["RationalQuadratic", "SquaredExponential", "gaussian_profile"]
@@ -57,10 +58,8 @@ class SquaredExponential(Scaled):
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
         return [self.variance * d for d in gaussian_profile(tau, self.lengthscale, order)]
 
-    def _spectral_density(self, frequency: Array) -> Array:
-        xp = get_namespace(frequency)
-        ell = self.lengthscale
-        return self.variance * ell * math.sqrt(2 * math.pi) * xp.exp(-2 * (math.pi * ell * frequency) ** 2)
+    def _components(self) -> list[Component]:
+        return [Component(self.variance, 0.0, Gaussian(self.lengthscale))]
 
 
 class RationalQuadratic(Scaled):
@@ -111,12 +110,15 @@ class RationalQuadratic(Scaled):
         :math:`\frac{d^m}{d\tau^m} f(c \tau^2) = \sum_j \frac{m!}{j! (m - 2j)!} (2 \tau)^{m - 2j} c^{m-j} f^{(m-j)}`,
         written in bounded quantities.
         """
+        powers = [1.0, 2.0 * t]
+        while len(powers) <= order:
+            powers.append(powers[-1] * powers[1])
         out = []
         for m in range(1, order + 1):
             total = None
             for j in range(m // 2 + 1):
                 weight = math.factorial(m) / (math.factorial(j) * math.factorial(m - 2 * j))
-                term = (weight * coefficients[m - j]) * (2.0 * t) ** (m - 2 * j)  # type: ignore[operator]
+                term = (weight * coefficients[m - j]) * powers[m - 2 * j]  # type: ignore[operator]
                 total = term if total is None else total + term
             out.append(total * (root * inv_rho) ** m)  # type: ignore[operator]
         return out  # type: ignore[return-value]
@@ -142,6 +144,9 @@ class RationalQuadratic(Scaled):
         L = [self.alpha * (t * t - log_b)]
         L += [-self.alpha * (a + b * inv_rho * inv_rho) for a, b in zip(of_log, of_inverse, strict=True)]
         return [leibniz(D, L, m) for m in range(order + 1)]
+
+    def _components(self) -> list[Component]:
+        return [Component(self.variance, 0.0, rational_quadratic_band(self.lengthscale, self.alpha))]
 
     def _initialize(self, span: float, spacing: float, variance: float | None) -> Kernel:
         new = super()._initialize(span, spacing, variance)

@@ -11,9 +11,10 @@ from structkit._backend.namespace import get_namespace
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit.gp.kernels.base import Kernel
-from structkit.gp.kernels.matern import matern_density, matern_profile
+from structkit.gp.kernels.matern import matern_profile
 from structkit.gp.kernels.parameters import Parameter
 from structkit.gp.kernels.smooth import gaussian_profile
+from structkit.gp.kernels.spectra import Component, Gaussian, matern_band
 from structkit.gp.kernels.stationary import Stationary, leibniz
 
 __all__ = ["SpectralMixture"]
@@ -85,7 +86,7 @@ class SpectralMixture(Stationary):
         """Highest total order of derivative blocks."""
         return math.inf if self.envelope == "gaussian" else 4
 
-    def _components(self) -> list[tuple[float, float, float]]:
+    def _triples(self) -> list[tuple[float, float, float]]:
         def plain(v: object) -> object:
             return v.tolist() if isinstance(v, np.ndarray) else v
 
@@ -108,7 +109,7 @@ class SpectralMixture(Stationary):
 
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
         total: list[Array] | None = None
-        for w, f, ell in self._components():
+        for w, f, ell in self._triples():
             G, (C, _) = self._profile(tau, ell, order), self._carrier(tau, f, order)
             terms = [w * leibniz(G, C, m) for m in range(order + 1)]
             total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
@@ -118,7 +119,7 @@ class SpectralMixture(Stationary):
     def _gradients(self, tau: Array, order: int) -> list[list[Array]]:
         found: dict[str, list[Array]] = {}
         orders = range(order + 1)
-        for q, (w, f, ell) in enumerate(self._components()):
+        for q, (w, f, ell) in enumerate(self._triples()):
             G, (C, S) = self._profile(tau, ell, order + 1), self._carrier(tau, f, order)
             found[f"weights[{q}]"] = [w * leibniz(G, C, m) for m in orders]
             # The derivative in f is -2 pi tau g sin(omega tau): Leibniz once more for the factor tau.
@@ -128,17 +129,9 @@ class SpectralMixture(Stationary):
             found[f"lengthscales[{q}]"] = [w * leibniz(stretch, C, m) for m in orders]
         return [found[name] for name in self.parameter_names]
 
-    def _spectral_density(self, frequency: Array) -> Array:
-        xp = get_namespace(frequency)
-        total = xp.zeros_like(frequency)
-        for w, f, ell in self._components():
-            for shifted in (frequency - f, frequency + f):
-                if self.envelope == "gaussian":
-                    band = ell * math.sqrt(2 * math.pi) * xp.exp(-2 * (math.pi * ell * shifted) ** 2)
-                else:
-                    band = matern_density(shifted, 2.5, ell)
-                total = total + (0.5 * w) * band
-        return total
+    def _components(self) -> list[Component]:
+        smooth = self.envelope == "gaussian"
+        return [Component(w, f, Gaussian(ell) if smooth else matern_band(2.5, ell)) for w, f, ell in self._triples()]
 
     def _scaled_by(self, factor: float) -> Kernel:
         new = self._copy()
