@@ -1,0 +1,62 @@
+r"""
+Read scattered entries of a tensor with a billion cells
+=======================================================
+
+A tensor in CP form is evaluated where it is needed, one entry at a time, and never as a whole.
+
+With factor matrices :math:`A_d` of shape :math:`(n_d, R)` the entry at :math:`(i_1, \dots, i_D)` is
+
+.. math:: t_{i_1 \dots i_D} = \sum_{r=1}^{R} \prod_{d=1}^{D} A_d[i_d, r].
+
+Here a tensor of 1000 x 1000 x 1000 cells is a standing wave in a box, a sum of 32 products of cosines.
+"""
+
+from time import perf_counter
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from structkit.kron import cp_at
+
+rng = np.random.default_rng(3)
+n, rank = 1000, 32
+grid = np.linspace(0, 1, n)
+waves = rng.integers(1, 9, size=(3, rank))
+matrices = [np.cos(np.pi * grid[:, None] * k) for k in waves]
+weights = rng.standard_normal(rank) / waves.sum(0)
+print(f"full tensor: {8 * n**3 / 1e9:.0f} GB; factor matrices: {sum(A.nbytes for A in matrices) / 1e6:.1f} MB")
+
+# %%
+# Half a million entries on the surface of a sphere, and the time beside that of gathering rows with numpy.
+
+azimuth, z = np.meshgrid(np.linspace(0, 2 * np.pi, 1000), np.linspace(-1, 1, 500))
+radius = np.sqrt(1 - z**2)
+sphere = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=-1)
+index = np.rint((0.5 + 0.49 * sphere) * (n - 1)).astype(np.int64).reshape(-1, 3)
+
+
+def numpy_values():
+    first, second, third = (A[index[:, d]] for d, A in enumerate(matrices))
+    return (first * second * third) @ weights
+
+
+values = cp_at(index, matrices, weights)
+for name, call in (("cp_at", lambda: cp_at(index, matrices, weights)), ("numpy", numpy_values)):
+    start = perf_counter()
+    found = call()
+    print(f"{name}: {1e3 * (perf_counter() - start):.0f} ms, largest difference {np.abs(found - values).max():.0e}")
+
+# %%
+fig, ax = plt.subplots(figsize=(5.2, 4.6), subplot_kw={"projection": "3d"}, layout="constrained")
+field = values.reshape(azimuth.shape)
+colors = plt.get_cmap("RdBu_r")(0.5 + 0.5 * field / np.abs(field).max())
+ax.plot_surface(*np.moveaxis(sphere, -1, 0), facecolors=colors, rcount=250, ccount=400, shade=False, antialiased=False)
+ax.set_box_aspect((1, 1, 1), zoom=1.4)
+ax.set_axis_off()
+ax.set_title("the tensor on a sphere")
+plt.show()
+
+# %%
+# What to try next: :func:`~structkit.kron.tucker_at` for a Tucker core, gradients with respect to the matrices
+# (torch tensors, or :func:`~structkit.kron.cp_at_gradient`), and :func:`~structkit.kron.mttkrp_sparse` for
+# decompositions of scattered data.
