@@ -11,6 +11,7 @@ __all__ = [
     "NotFittedError",
     "NotPositiveDefiniteError",
     "NotSymmetricError",
+    "NotTriangularError",
     "ShapeError",
     "SingularFactorError",
     "SizeError",
@@ -40,6 +41,10 @@ class BackendMismatchError(StructKitError, TypeError):
 
 class NotSymmetricError(StructKitError, ValueError):
     """A symmetric (Hermitian) matrix was required and something else came."""
+
+
+class NotTriangularError(StructKitError, ValueError):
+    """A triangular matrix was required and something else came."""
 
 
 class NotPositiveDefiniteError(StructKitError, np.linalg.LinAlgError):
