@@ -18,8 +18,11 @@ Pair = tuple[int, int]
 
 # Largest group of merged factors worth considering: beyond it GEMM gains nothing from another merge.
 MAX_MERGE = 64
-# Longest product of a chain that the compiled kernel applies in one piece.
-MAX_CHAIN_FACTOR = 8
+# Sizes of square factors that the compiled chain kernel knows, and its time per element and stage.
+CHAIN_SIZES = (2, 3, 4)
+CHAIN_STAGE_SECONDS = {"f": 0.3e-9, "c": 1.0e-9}
+# Loading the compiled kernel takes half a second once: smaller products do not ask for it.
+CHAIN_FROM = 512
 TORCH_MERGE = 32
 
 
@@ -49,11 +52,21 @@ def merge_seconds(m: int, n: int, count: int) -> float:
     return 0.0 if count == 1 else 2.5e-6 * (count - 1) + 1.5e-9 * m * n
 
 
-def choose(shapes: Sequence[Pair], dtype: np.dtype, k: int, namespace: str, kernel: str) -> Choice:
+def choose(shapes: Sequence[Pair], dtype: np.dtype, k: int, namespace: str, kernel: str, compiled: bool) -> Choice:
     """Return the kernel with the least estimated time among those that `kernel` admits."""
     if namespace == "torch":
         return _choose_torch(shapes, k, kernel)
     candidates: list[tuple[float, Choice]] = []
+    tiny = all(m == n and n in CHAIN_SIZES for m, n in shapes)
+    if kernel == "chain":
+        if not tiny or not compiled:
+            raise ValueError(
+                f"kernel 'chain' needs numba (STRUCTKIT_NUMBA not 0) and square factors of sizes {CHAIN_SIZES}; got factors "
+                f"of shapes {list(shapes)}. Use kernel='auto'."
+            )
+        return _chain(shapes, dtype, k)[1]
+    if kernel == "auto" and tiny and compiled and k * math.prod(n for _, n in shapes) >= CHAIN_FROM:
+        candidates.append(_chain(shapes, dtype, k))
     if kernel in ("auto", "rot"):
         candidates.append(_rotating(shapes, dtype, k, forward=True))
     if kernel in ("auto", "leftrot") and (k == 1 or kernel != "auto"):
@@ -61,6 +74,19 @@ def choose(shapes: Sequence[Pair], dtype: np.dtype, k: int, namespace: str, kern
     if kernel in ("auto", "batched"):
         candidates += [_batched(shapes, dtype, k, segments) for segments in _batched_partitions(shapes, dtype, k)]
     return min(candidates, key=lambda c: c[0])[1]
+
+
+def _chain(shapes: Sequence[Pair], dtype: np.dtype, k: int) -> tuple[float, Choice]:
+    """Stages of the compiled kernel: neighbouring 2 x 2 factors pair up, for the same operations in half the stages."""
+    segments, i = [], 0
+    while i < len(shapes):
+        step = 2 if shapes[i : i + 2] == [(2, 2), (2, 2)] else 1
+        segments.append((i, i + step))
+        i += step
+    elements = k * math.prod(n for _, n in shapes)
+    per_stage = CHAIN_STAGE_SECONDS[dtype.kind] * dtype.itemsize / (16 if dtype.kind == "c" else 8)
+    seconds = 6e-6 + elements * (0.1e-9 * dtype.itemsize + per_stage * len(segments))
+    return seconds, Choice("chain", tuple(segments), tuple(range(len(segments))))
 
 
 def _rotating(shapes: Sequence[Pair], dtype: np.dtype, k: int, *, forward: bool) -> tuple[float, Choice]:

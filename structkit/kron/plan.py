@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from structkit._backend.kernels import use_numba
 from structkit._core.errors import ShapeError
 from structkit._core.types import DTypeLike, Shape
 from structkit.kron import _costs as costs
@@ -61,6 +62,8 @@ class KronPlan:
         Bound on the workspace, in bytes.
     n_threads : int
         Threads of the compiled kernel (BLAS has its own setting). The result does not depend on it.
+    stages : tuple of int
+        Rows of the merged factors.
 
     See Also
     --------
@@ -79,6 +82,7 @@ class KronPlan:
     column_block: int
     max_bytes: int
     n_threads: int
+    stages: tuple[int, ...] = field(repr=False)
     keep_bytes: int = field(repr=False)
     _local: threading.local = field(default_factory=threading.local, compare=False, repr=False)
 
@@ -183,15 +187,31 @@ def kron_plan(
     threads = default_threads() if n_threads is None else int(n_threads)
     if threads < 1:
         raise ValueError(f"n_threads must be at least 1; got {n_threads}.")
-    return _build(pairs, as_numpy_dtype(dtype), int(n_columns), namespace, kernel, int(max_bytes), threads, max_bytes)
+    return _build(
+        pairs,
+        as_numpy_dtype(dtype),
+        int(n_columns),
+        namespace,
+        kernel,
+        int(max_bytes),
+        threads,
+        int(max_bytes),
+        use_numba(),
+    )
 
 
 @lru_cache(maxsize=512)
 def cached_plan(
-    shapes: tuple[tuple[int, int], ...], dtype: np.dtype, n_columns: int, namespace: str, max_bytes: int, threads: int
+    shapes: tuple[tuple[int, int], ...],
+    dtype: np.dtype,
+    n_columns: int,
+    namespace: str,
+    max_bytes: int,
+    threads: int,
+    compiled: bool,
 ) -> KronPlan:
     """Return the automatic plan of a call without one; it keeps hardly any workspace between calls."""
-    return _build(shapes, dtype, n_columns, namespace, "auto", max_bytes, threads, CACHED_KEEP_BYTES)
+    return _build(shapes, dtype, n_columns, namespace, "auto", max_bytes, threads, CACHED_KEEP_BYTES, compiled)
 
 
 def default_threads() -> int:
@@ -237,6 +257,7 @@ def _build(
     max_bytes: int,
     n_threads: int,
     keep_bytes: int,
+    compiled: bool,
 ) -> KronPlan:
     kept = [i for i, s in enumerate(shapes) if s != (1, 1)]
     k = max(n_columns, 1)
@@ -245,7 +266,7 @@ def _build(
     elif not kept:
         kernel, merges, order = "scalar", (), ()
     else:
-        choice = costs.choose([shapes[i] for i in kept], dtype, k, namespace, kernel)
+        choice = costs.choose([shapes[i] for i in kept], dtype, k, namespace, kernel, compiled)
         kernel, order = choice.kernel, choice.order
         merges = tuple(tuple(kept[a:b]) for a, b in choice.segments)
     groups = [_merged_shape(shapes, g) for g in merges]
@@ -262,7 +283,7 @@ def _build(
     n_bytes = dtype.itemsize * k * math.prod(m for m, _ in shapes) + per_column * block * (lanes > 0)
     return KronPlan(
         shapes, dtype, n_columns, namespace, kernel, merges, order, flops * k, n_bytes, block, max_bytes, n_threads,
-        keep_bytes,
+        tuple(m for m, _ in groups), keep_bytes,
     )  # fmt: skip
 
 

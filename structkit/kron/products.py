@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from structkit._backend.kernels import use_numba
 from structkit._backend.namespace import as_array, backend_name, cast, result_dtype
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Factors, Shape
 from structkit._core.validation import check_matrices, check_memory, check_vector
+from structkit.kron._chain import apply_chain
 from structkit.kron._gemm import apply_gemm, merge_factors, scalar_part
 from structkit.kron.plan import DEFAULT_MAX_BYTES, KronPlan, as_numpy_dtype, cached_plan, default_threads
 
@@ -171,7 +173,7 @@ def _numpy_product(
     dtype = np.dtype(result_dtype(*mats, x))
     k = 1 if x.ndim == 1 else x.shape[-1]
     if plan is None:
-        plan = cached_plan(shapes, dtype, k, "numpy", max_bytes, default_threads())
+        plan = cached_plan(shapes, dtype, k, "numpy", max_bytes, default_threads(), use_numba())
     else:
         check_plan(plan, shapes, dtype, "numpy")
     mats = [f if f.dtype == dtype else f.astype(dtype) for f in mats]
@@ -198,6 +200,9 @@ def _execute(plan: KronPlan, mats: list[np.ndarray], x: np.ndarray, out: np.ndar
     if plan.kernel == "scalar":
         return np.multiply(x, scalar_part(plan, mats), out=out)
     k = 1 if x.ndim == 1 else x.shape[-1]
+    if plan.kernel == "chain":
+        apply_chain(plan, mats, np.ascontiguousarray(x), out, k)
+        return out
     apply_gemm(plan, merge_factors(plan, mats), x.reshape(-1, plan.n_in, k), out.reshape(-1, plan.n_out, k))
     return out
 
@@ -298,7 +303,7 @@ def _torch_product(
     shapes = tuple((int(f.shape[0]), int(f.shape[1])) for f in mats)
     if plan is None:
         k = 1 if x.ndim == 1 else int(x.shape[-1])
-        plan = cached_plan(shapes, as_numpy_dtype(dtype), k, "torch", DEFAULT_MAX_BYTES, 1)
+        plan = cached_plan(shapes, as_numpy_dtype(dtype), k, "torch", DEFAULT_MAX_BYTES, 1, False)
     else:
         check_plan(plan, shapes, as_numpy_dtype(dtype), "torch")
     return torch_ops.finish(torch_ops.kron_matmul(plan, mats, x), out, given)
