@@ -1,5 +1,7 @@
 """Gaussian processes on grids: covariance kernels and the grid regression model."""
 
+from structkit.gp.gpytorch_adapter import GPyTorchKernel, as_kernel
+from structkit.gp.gpytorch_convert import from_gpytorch
 from structkit.gp.kernels import (
     Constant,
     Kernel,
@@ -15,6 +17,7 @@ from structkit.gp.kernels import (
 
 __all__ = [
     "Constant",
+    "GPyTorchKernel",
     "Kernel",
     "Matern",
     "Periodic",
@@ -24,4 +27,6 @@ __all__ = [
     "SquaredExponential",
     "Sum",
     "White",
+    "as_kernel",
+    "from_gpytorch",
 ]

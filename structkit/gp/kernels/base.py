@@ -235,6 +235,11 @@ class Kernel(Parametrised):
         """Whether the covariance depends on the difference of the coordinates only."""
         return False
 
+    @property
+    def _has_profile(self) -> bool:
+        """Whether the covariance is given as a function of the difference."""
+        return False
+
     def _check_order(self, d1: int, d2: int) -> None:
         for name, d in (("d1", d1), ("d2", d2)):
             if isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 0:

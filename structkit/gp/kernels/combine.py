@@ -47,6 +47,10 @@ class _Combination(Stationary):
         return all(k.is_stationary for k in self.kernels)
 
     @property
+    def _has_profile(self) -> bool:
+        return all(k._has_profile for k in self.kernels)
+
+    @property
     def _needs_exact_lags(self) -> bool:
         return any(getattr(k, "_needs_exact_lags", False) for k in self.kernels)
 
@@ -194,7 +198,7 @@ class Sum(_Combination):
         return [g for k in self.kernels for g in k._gradients(tau, order)]  # type: ignore[attr-defined]
 
     def _evaluate(self, x1: Array, x2: Array | None, d1: int, d2: int) -> Array:
-        if self.is_stationary:
+        if self._has_profile:
             return super()._evaluate(x1, x2, d1, d2)
         return reduce(lambda a, b: a + b, [k._evaluate(x1, x2, d1, d2) for k in self.kernels])
 
@@ -202,7 +206,7 @@ class Sum(_Combination):
         return reduce(lambda a, b: a + b, [k._diagonal(x, order) for k in self.kernels])
 
     def _jacobian(self, x1: Array, x2: Array | None, d1: int, d2: int) -> Array:
-        if self.is_stationary:
+        if self._has_profile:
             return super()._jacobian(x1, x2, d1, d2)
         return get_namespace(x1).concat([k._jacobian(x1, x2, d1, d2) for k in self.kernels])
 
@@ -253,12 +257,12 @@ class Product(_Combination):
         return out
 
     def _evaluate(self, x1: Array, x2: Array | None, d1: int, d2: int) -> Array:
-        if self.is_stationary:
+        if self._has_profile:
             return super()._evaluate(x1, x2, d1, d2)
         return reduce(_product_blocks, self._mixed_blocks(x1, x2, d1, d2))[d1][d2]
 
     def _diagonal(self, x: Array, order: int) -> Array:
-        if self.is_stationary:
+        if self._has_profile:
             return super()._diagonal(x, order)
         if order:
             raise ValueError(
@@ -267,7 +271,7 @@ class Product(_Combination):
         return reduce(lambda a, b: a * b, [k._diagonal(x, 0) for k in self.kernels])
 
     def _jacobian(self, x1: Array, x2: Array | None, d1: int, d2: int) -> Array:
-        if self.is_stationary:
+        if self._has_profile:
             return super()._jacobian(x1, x2, d1, d2)
         if d1 or d2:
             raise ValueError(
@@ -280,7 +284,7 @@ class Product(_Combination):
         return get_namespace(x1).concat(parts)
 
     def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
-        if self.is_stationary:
+        if self._has_profile:
             return super()._contract(x, G, d1, d2)
         if d1 or d2:
             raise ValueError(

@@ -34,6 +34,10 @@ class Stationary(Kernel):
         return True
 
     @property
+    def _has_profile(self) -> bool:
+        return True
+
+    @property
     def _needs_exact_lags(self) -> bool:
         """Whether differences must be taken pair by pair: rounding them on a uniform grid would be seen."""
         return False
