@@ -73,11 +73,7 @@ class ParameterVector:
         return [
             (n, t)
             for n, t in tensors
-            if n not in trainable
-            and t.is_floating_point()
-            # Buffers of constraints and priors are registered attributes that may not be replaced one by one.
-            and not n.endswith("_bound")
-            and (t.dtype != like.dtype or t.device != like.device)
+            if n not in trainable and t.is_floating_point() and (t.dtype != like.dtype or t.device != like.device)
         ]
 
     def materialize(self, vector: np.ndarray) -> torch.nn.Module:
