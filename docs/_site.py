@@ -113,8 +113,8 @@ def write_changelog(source: Path, target: Path) -> None:
     """Turn the Markdown of CHANGELOG.md (headings, lists, code, links) into reStructuredText."""
     text = source.read_text(encoding="utf-8")
     text = re.sub(r"\A# .*\n", "", text)
+    text = re.sub(r"`([^`\n]+)`", r"``\1``", text)
     text = re.sub(r"\[([^\]]+)\]\((http[^)]+)\)", r"`\1 <\2>`__", text)
-    text = re.sub(r"(?<!`)`([^`<>\n]+)`(?![`_])", r"``\1``", text)
     text = re.sub(r"^## (.*)$", lambda m: _title(m[1].strip("[]"), "-").rstrip(), text, flags=re.MULTILINE)
     text = re.sub(r"^### (.*)$", r"**\1**", text, flags=re.MULTILINE)
     write(target, text)
