@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["ParameterVector", "contract", "jacobian", "to_numpy", "to_torch"]
+__all__ = ["ParameterVector", "column_index", "contract", "jacobian", "to_numpy", "to_torch"]
 
 Function = Callable[[Any], torch.Tensor]
 
@@ -131,3 +131,8 @@ def to_torch(x: Any) -> torch.Tensor:
 def to_numpy(x: torch.Tensor) -> np.ndarray:
     """Numbers of a tensor, off the graph."""
     return x.detach().cpu().numpy()
+
+
+def column_index(column: int) -> torch.Tensor:
+    """Index of one input column as gpytorch's ``active_dims``."""
+    return torch.tensor([column], dtype=torch.long)

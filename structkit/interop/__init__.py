@@ -1,3 +1,5 @@
 """Adapters to the libraries around structkit, each imported when it is used."""
 
-__all__: list[str] = []
+from structkit.interop.gpytorch import to_gpytorch
+
+__all__ = ["to_gpytorch"]
