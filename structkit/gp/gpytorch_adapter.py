@@ -13,6 +13,8 @@ import numpy as np
 from structkit._backend.namespace import is_torch
 from structkit._core.types import Array
 from structkit._core.validation import require
+from structkit.gp.gpytorch_convert import from_gpytorch
+from structkit.gp.gpytorch_storage import describe, rebuild
 from structkit.gp.kernels.base import Kernel
 from structkit.gp.kernels.combine import Product
 from structkit.gp.kernels.parameters import Parameter
@@ -128,8 +130,6 @@ class GPyTorchKernel(Kernel):
     @property
     def max_order(self) -> float:
         """Highest total order of derivative blocks; 0 without an equivalent structkit kernel."""
-        from structkit.gp.gpytorch_convert import from_gpytorch
-
         try:
             return from_gpytorch(self._vector.module).max_order
         except TypeError:
@@ -148,8 +148,6 @@ class GPyTorchKernel(Kernel):
 
         def evaluate(module: Any) -> Any:
             if d1 or d2:
-                from structkit.gp.gpytorch_convert import from_gpytorch
-
                 return from_gpytorch(module)._evaluate(x1, x2, d1, d2)
             K = module(x1[:, None]) if x2 is None else module(x1[:, None], x2[:, None])
             return K.to_dense()
@@ -176,8 +174,6 @@ class GPyTorchKernel(Kernel):
 
         def evaluate(module: Any) -> Any:
             if order:
-                from structkit.gp.gpytorch_convert import from_gpytorch
-
                 return from_gpytorch(module)._diagonal(a, order)
             return module(a[:, None], diag=True)
 
@@ -198,8 +194,6 @@ class GPyTorchKernel(Kernel):
         return back(gradient[self._free_positions()])
 
     def _components(self) -> list[Component]:
-        from structkit.gp.gpytorch_convert import from_gpytorch
-
         return from_gpytorch(self.module)._components()
 
     def _scaled_by(self, factor: float) -> Kernel:
@@ -273,8 +267,6 @@ class GPyTorchKernel(Kernel):
 
     def to_dict(self) -> dict[str, object]:
         """Return plain Python data (JSON-able); TypeError for modules, priors or constraints without a description."""
-        from structkit.gp.gpytorch_storage import describe
-
         out: dict[str, object] = {"kernel": type(self).__name__, "module": describe(self._vector.module)}
         out["theta"] = self._host_theta().tolist()
         if self._fixed:
@@ -285,8 +277,6 @@ class GPyTorchKernel(Kernel):
 
     @classmethod
     def _from_dict(cls, data: Mapping[str, Any]) -> Self:
-        from structkit.gp.gpytorch_storage import rebuild
-
         kernel = cls(rebuild(data["module"]))
         limits = {name: (float(low), float(high)) for name, (low, high) in data.get("bounds", {}).items()}
         theta = np.array(data["theta"], dtype=np.float64)
