@@ -44,13 +44,16 @@ error = filled - heights
 print(f"root mean square error of the hidden heights: {np.sqrt(np.mean(error[~observed] ** 2)):.1f} m")
 
 # %%
-shown = np.where(observed, heights, np.nan)
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.3), layout="constrained", sharey=True)
-style = {"cmap": "gist_earth", "vmin": heights.min(), "vmax": heights.max()}
-for ax, image, title in zip(axes, (shown, filled, heights), ("observed, 10 %", "filled in", "truth"), strict=True):
-    picture = ax.imshow(image, **style, interpolation="nearest")
+fig, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained")
+style = {"cmap": "gist_earth", "vmin": heights.min(), "vmax": heights.max(), "interpolation": "nearest"}
+panels = {"observed, 10 %": np.where(observed, heights, np.nan), "filled in": filled, "truth": heights}
+for ax, (title, image) in zip(axes.flat, panels.items(), strict=False):
+    picture = ax.imshow(image, **style)
     ax.set(title=title, xticks=[], yticks=[], facecolor="0.15")
-fig.colorbar(picture, ax=axes, label="height (m)", shrink=0.8)
+difference = axes[1, 1].imshow(error, cmap="RdBu_r", vmin=-60, vmax=60)
+axes[1, 1].set(title="filled in minus truth", xticks=[], yticks=[])
+fig.colorbar(picture, ax=axes[0], label="height (m)")
+fig.colorbar(difference, ax=axes[1], label="error (m)")
 plt.show()
 
 # %%

@@ -13,7 +13,16 @@ again, and the algebra knows the identities of Kronecker products, for example
 import matplotlib.pyplot as plt
 import numpy as np
 
-from structkit.kron import BlockTridiagonal, Diagonal, Identity, Kronecker, KroneckerSum, Masked, Toeplitz
+from structkit.kron import (
+    BlockTridiagonal,
+    Diagonal,
+    Identity,
+    Kronecker,
+    KroneckerSum,
+    LowRankPlusDiagonal,
+    Masked,
+    Toeplitz,
+)
 
 t = np.linspace(0, 1, 8)
 K_time = Toeplitz(np.exp(-3 * t))
@@ -30,7 +39,7 @@ print(K + 0.1 * Identity(40))
 print(2.0 * K @ Kronecker(K_time, Identity(5)))
 
 # %%
-# Eight structures and the matrices they stand for. Each is stored by what is drawn in the title, not by its entries.
+# Nine structures and the matrices they stand for. Each is stored by what is drawn in the title, not by its entries.
 
 laplacian = 2 * np.eye(6) - np.eye(6, k=1) - np.eye(6, k=-1)
 observed = np.random.default_rng(0).random(40) < 0.5
@@ -44,8 +53,9 @@ gallery = {
     "Kronecker\n(dense, diagonal)": Kronecker(K_time, Diagonal(np.linspace(0.2, 1, 5))),
     "Toeplitz": Toeplitz(np.exp(-0.08 * np.arange(40)) * np.cos(0.6 * np.arange(40))),
     "BlockTridiagonal": BlockTridiagonal(blocks, 0.4 * blocks[1:]),
+    "LowRankPlusDiagonal": LowRankPlusDiagonal(np.linspace(0, 1, 40)[:, None] ** 2, np.full(40, 0.7)),
 }
-fig, axes = plt.subplots(2, 4, figsize=(10, 5.6), layout="constrained")
+fig, axes = plt.subplots(3, 3, figsize=(7.2, 7.8), layout="constrained")
 for ax, (name, op) in zip(axes.flat, gallery.items(), strict=True):
     dense = op.to_dense()
     ax.imshow(dense, cmap="RdBu_r", vmin=-np.abs(dense).max(), vmax=np.abs(dense).max(), interpolation="nearest")

@@ -53,24 +53,35 @@ for n in sizes:
         dense.append(seconds(lambda K=K, x=x: K @ x))
 
 # %%
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
-unknowns = sizes**3
-left.loglog(unknowns[: len(dense)], dense, "o-", color="#d55e00", label="dense matrix")
-left.loglog(unknowns, structured, "o-", color="#0072b2", label="kron_matmul")
-left.loglog(
-    unknowns[3:], dense[3] * (unknowns[3:] / unknowns[3]) ** 2.0, ":", color="#d55e00", label="dense, extrapolated"
-)
-left.set(xlabel="unknowns N", ylabel="seconds per product", title="Time")
-left.legend(frameon=False)
-right.loglog(unknowns, 8.0 * unknowns**2, ":", color="#d55e00")
-right.loglog(unknowns[: len(dense)], 8.0 * unknowns[: len(dense)] ** 2.0, "o-", color="#d55e00", label="dense matrix")
-right.loglog(unknowns, 8.0 * (3 * sizes**2 + 2 * unknowns), "o-", color="#0072b2", label="factors and two vectors")
-right.axhline(16e9, color="0.6", lw=1)
-right.annotate("16 GB", (unknowns[0], 20e9), color="0.4")
-right.set(xlabel="unknowns N", ylabel="bytes", title="Memory")
-right.legend(frameon=False, loc="lower right")
-for ax in (left, right):
-    ax.grid(alpha=0.25)
+unknowns = sizes.astype(float) ** 3
+extrapolated = dense[-1] * (unknowns / unknowns[len(dense) - 1]) ** 2
+known = len(dense)
+
+fig, ax = plt.subplots(figsize=(6.8, 4.8), layout="constrained")
+ax.loglog(unknowns[known - 1 :], extrapolated[known - 1 :], ":", color="#d55e00")
+ax.loglog(unknowns[:known], dense, "o-", color="#d55e00", label="dense matrix (dotted: extrapolated)")
+ax.loglog(unknowns, structured, "o-", color="#0072b2", label="kron_matmul")
+for i, unit, size in ((known - 1, "MB", 1e6), (5, "GB", 1e9), (-1, "TB", 1e12)):
+    ax.annotate(
+        f"{8 * unknowns[i] ** 2 / size:.0f} {unit}",
+        (unknowns[i], extrapolated[i]),
+        (-8, 0),
+        ha="right",
+        textcoords="offset points",
+        color="#d55e00",
+    )
+    ax.annotate(
+        f"{8e-6 * (2 * unknowns[i] + 3 * sizes[i] ** 2):.2g} MB",
+        (unknowns[i], structured[i]),
+        (0, -16),
+        ha="center",
+        textcoords="offset points",
+        color="#0072b2",
+    )
+ax.set(xlabel="unknowns N", ylabel="seconds per product", title="Time, and memory beside it")
+ax.margins(y=0.12)
+ax.legend(frameon=False, loc="upper left")
+ax.grid(alpha=0.25)
 plt.show()
 
 # %%

@@ -54,16 +54,17 @@ for name, true, found in zip(("width 1", "width 2", "shift 1", "shift 2"), truth
     print(f"{name}: true {true:6.2f}, found {found:6.2f} pixels")
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-for ax, picture, title in zip(axes, (sharp, y.reshape(n1, n2)), ("sharp", "blurred, moved, noisy"), strict=False):
-    ax.imshow(picture, cmap="gist_earth")
-    ax.set(title=title, xticks=[], yticks=[])
+fig = plt.figure(figsize=(8, 5.4), layout="constrained")
+axes = fig.subplot_mosaic([["sharp", "blurred, moved, noisy"], ["trace", "trace"]])
+for title, picture in (("sharp", sharp), ("blurred, moved, noisy", y.reshape(n1, n2))):
+    axes[title].imshow(picture, cmap="gist_earth")
+    axes[title].set(title=title, xticks=[], yticks=[])
 trace = torch.stack(history)
 for k, color in enumerate(("#0072b2", "#d55e00", "#009e73", "#cc79a7")):
-    axes[2].plot(trace[:, k], color=color, label=("width 1", "width 2", "shift 1", "shift 2")[k])
-    axes[2].axhline(truth[k], color=color, ls=":", lw=1)
-axes[2].set(xlabel="evaluation", ylabel="pixels", title="found by L-BFGS")
-axes[2].legend(frameon=False, fontsize=8, ncols=2)
+    axes["trace"].plot(trace[:, k], "o-", ms=3, color=color, label=("width 1", "width 2", "shift 1", "shift 2")[k])
+    axes["trace"].axhline(truth[k], color=color, ls=":", lw=1)
+axes["trace"].set(xlabel="evaluation", ylabel="pixels", title="found by L-BFGS (dotted: true)")
+axes["trace"].legend(frameon=False, fontsize=8, ncols=2, loc="center right")
 plt.show()
 
 # %%
