@@ -14,6 +14,28 @@ import structkit
 ORDER = ("kron", "orthogonal", "statespace", "gp", "pde", "tucker", "sbl", "dictionary", "interop", "plotting")
 ORDER += ("datasets", "io")
 
+# Files that share a heading on the page of their subpackage; others get the first line of their own docstring.
+SECTIONS = {
+    "structkit.kron.products": "Products",
+    "structkit.kron.plan": "Products",
+    "structkit.kron.dense": "Products",
+    "structkit.kron.solvers": "Solving, determinants, factorisations of a list of factors",
+    "structkit.kron.decompositions": "Solving, determinants, factorisations of a list of factors",
+    "structkit.kron.layout": "Tensors",
+    "structkit.kron.tensor": "Tensors",
+    "structkit.kron.khatri_rao": "Tensors",
+    "structkit.kron.entries": "Values and gradients at scattered entries",
+    "structkit.kron.tucker_entries": "Values and gradients at scattered entries",
+    "structkit.kron.operators": "Operators",
+    "structkit.kron.functions": "Functions of operators",
+    "structkit.kron.iterative": "Iterative solution",
+    "structkit.kron.evidence": "Gaussian evidence",
+    "structkit.gp.gridgp": "Regression on grids",
+    "structkit.gp.kernels": "Kernels",
+    "structkit.gp.gpytorch_adapter": "Kernels of gpytorch",
+    "structkit.gp.gpytorch_convert": "Kernels of gpytorch",
+}
+
 
 def write(path: Path, text: str) -> None:
     """Write only what changed, so that a second build reads nothing again."""
@@ -36,21 +58,28 @@ def _first_line(thing: object) -> str:
     return doc.splitlines()[0] if doc else ""
 
 
+def _section(home: str) -> str:
+    """Heading under which the names of one file are listed."""
+    for prefix, title in SECTIONS.items():
+        if home == prefix or home.startswith(f"{prefix}."):
+            return title
+    return _first_line(importlib.import_module(home)).rstrip(".") if home else "Constants"
+
+
 def _groups(module_name: str) -> list[tuple[str, list[str]]]:
-    """Public names by the file they live in, in the order of first appearance; constants last."""
+    """Public names by section; sections in the order of SECTIONS, then by file."""
     module = importlib.import_module(module_name)
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[int, str], list[str]] = {}
+    titles = list(dict.fromkeys(SECTIONS.values()))
     for name in sorted(module.__all__, key=lambda n: (n.islower(), n.lower())):
         thing = getattr(module, name)
         if inspect.ismodule(thing):
             continue
-        home = getattr(thing, "__module__", "") if inspect.isclass(thing) or inspect.isroutine(thing) else ""
-        groups.setdefault(home if home.startswith("structkit") else "", []).append(name)
-    titled = []
-    for home in sorted(groups, key=lambda h: (h == "", h)):
-        title = _first_line(importlib.import_module(home)).rstrip(".") if home else "Constants"
-        titled.append((title, groups[home]))
-    return titled
+        known = inspect.isclass(thing) or inspect.isroutine(thing)
+        home = getattr(thing, "__module__", "") if known else ""
+        title = _section(home if home.startswith("structkit") else "")
+        groups.setdefault((titles.index(title) if title in titles else len(titles), title), []).append(name)
+    return [(title, groups[rank, title]) for rank, title in sorted(groups)]
 
 
 def _page(module_name: str) -> str:
