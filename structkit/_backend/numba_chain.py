@@ -10,12 +10,12 @@ from structkit._backend.numba_stages_complex import inplace_c, rotate_c
 
 __all__ = ["chain", "chain_complex"]
 
-_options = {"nogil": True, "cache": True, "error_model": "numpy"}
+compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 PANEL = 0  # kind of a phase whose axis is followed by others; the other kind works on blocks of consecutive elements
 
 
-@njit(**_options)
+@compiled
 def _offsets(sizes: np.ndarray) -> np.ndarray:
     offsets = np.empty(sizes.size, np.int64)
     total = 0
@@ -25,7 +25,7 @@ def _offsets(sizes: np.ndarray) -> np.ndarray:
     return offsets
 
 
-@njit(**_options)
+@compiled
 def _pack(raw: np.ndarray, sizes: np.ndarray, pairs: np.ndarray, a: np.ndarray) -> None:
     """Copy the factors behind each other; a stage with ``pairs`` set is the product of two 2 x 2 factors."""
     r = o = 0
@@ -43,7 +43,7 @@ def _pack(raw: np.ndarray, sizes: np.ndarray, pairs: np.ndarray, a: np.ndarray) 
         o += n * n
 
 
-@njit(**_options)
+@compiled
 def _copy(src: np.ndarray, so: int, ss: int, dst: np.ndarray, do: int, ds: int, rows: int, width: int) -> None:
     """Copy `rows` runs of `width` elements, which lie `ss` and `ds` apart."""
     for p in range(rows):
@@ -52,7 +52,7 @@ def _copy(src: np.ndarray, so: int, ss: int, dst: np.ndarray, do: int, ds: int, 
             d[j] = s[j]
 
 
-@njit(**_options)
+@compiled
 def _split(
     src: np.ndarray, so: int, ss: int, re: np.ndarray, im: np.ndarray, do: int, ds: int, rows: int, width: int
 ) -> None:
@@ -65,7 +65,7 @@ def _split(
             e[j] = s[2 * j + 1]
 
 
-@njit(**_options)
+@compiled
 def _join(
     re: np.ndarray, im: np.ndarray, so: int, ss: int, dst: np.ndarray, do: int, ds: int, rows: int, width: int
 ) -> None:
@@ -78,7 +78,7 @@ def _join(
             d[2 * j + 1] = t[j]
 
 
-@njit(**_options)
+@compiled
 def _columns_first(src: np.ndarray, so: int, dst: np.ndarray, L: int, k: int) -> None:
     """Transpose ``(L, k)`` to ``(k, L)``."""
     for j in range(k):
@@ -87,7 +87,7 @@ def _columns_first(src: np.ndarray, so: int, dst: np.ndarray, L: int, k: int) ->
             d[l] = s[l * k]
 
 
-@njit(**_options)
+@compiled
 def _sweep(buf: np.ndarray, size: int, a: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, s0: int, s1: int) -> None:
     """Apply stages ``s0`` to ``s1 - 1`` to the leading axes of a buffer, in place."""
     L, R = 1, size
@@ -98,7 +98,7 @@ def _sweep(buf: np.ndarray, size: int, a: np.ndarray, offsets: np.ndarray, sizes
         L *= n
 
 
-@njit(**_options)
+@compiled
 def _sweep_c(
     re: np.ndarray, im: np.ndarray, size: int, a: np.ndarray, b: np.ndarray, offsets: np.ndarray, sizes: np.ndarray,
     s0: int, s1: int,
@@ -111,7 +111,7 @@ def _sweep_c(
         L *= n
 
 
-@njit(**_options)
+@compiled
 def _rotations(
     src: np.ndarray, so: int, dst: np.ndarray, do: int, t0: np.ndarray, t1: np.ndarray, size: int, k: int,
     a: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, s0: int, s1: int,
@@ -130,7 +130,7 @@ def _rotations(
     rotate(n, src, so, dst, do, a, offsets[s0], size // n)
 
 
-@njit(**_options)
+@compiled
 def _rotations_c(
     re: np.ndarray, im: np.ndarray, so: int, dst: np.ndarray, do: int, t0: np.ndarray, e0: np.ndarray, t1: np.ndarray,
     e1: np.ndarray, size: int, k: int, a: np.ndarray, b: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, s0: int,
@@ -149,7 +149,7 @@ def _rotations_c(
     _join(re, im, 0, size, dst, do, size, 1, size)
 
 
-@njit(**_options)
+@compiled
 def _phase(
     x: np.ndarray, out: np.ndarray, phase: np.ndarray, i0: int, i1: int, buf: np.ndarray, t0: np.ndarray,
     t1: np.ndarray, a: np.ndarray, offsets: np.ndarray, sizes: np.ndarray,
@@ -176,7 +176,7 @@ def _phase(
                 _rotations(buf, c, out, i * P + c, t0, t1, W, k, a, offsets, sizes, s1, s2)
 
 
-@njit(**_options)
+@compiled
 def _phase_c(
     x: np.ndarray, out: np.ndarray, phase: np.ndarray, i0: int, i1: int, re: np.ndarray, im: np.ndarray,
     t0: np.ndarray, e0: np.ndarray, t1: np.ndarray, e1: np.ndarray, a: np.ndarray, b: np.ndarray, offsets: np.ndarray,
@@ -204,7 +204,7 @@ def _phase_c(
                 _rotations_c(re, im, c, out, i * P + c, t0, e0, t1, e1, W, k, a, b, offsets, sizes, s1, s2)
 
 
-@njit(**_options)
+@compiled
 def chain(
     x: np.ndarray, out: np.ndarray, raw: np.ndarray, sizes: np.ndarray, pairs: np.ndarray, phases: np.ndarray,
     work: np.ndarray, lo: int, hi: int, part: int, parts: int,
@@ -225,7 +225,7 @@ def chain(
         _phase(src, out, phases[p], count * part // parts, count * (part + 1) // parts, buf, t0, t1, a, offsets, sizes)
 
 
-@njit(**_options)
+@compiled
 def chain_complex(
     x: np.ndarray, out: np.ndarray, raw: np.ndarray, sizes: np.ndarray, pairs: np.ndarray, phases: np.ndarray,
     work: np.ndarray, lo: int, hi: int, part: int, parts: int,

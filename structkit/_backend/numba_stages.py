@@ -16,10 +16,10 @@ from numba import njit
 __all__ = ["inplace", "rotate"]
 
 # Contraction to fused multiply-adds is the only liberty taken: no reordering, NaN and infinity as usual.
-_options = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+compiled = njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 
 
-@njit(**_options)
+@compiled
 def _inplace_2(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a10, a11 = a[o], a[o + 1], a[o + 2], a[o + 3]
     for l in range(L):
@@ -31,7 +31,7 @@ def _inplace_2(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int
             s1[r] = a10 * u + a11 * v
 
 
-@njit(**_options)
+@compiled
 def _inplace_3(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a02 = a[o], a[o + 1], a[o + 2]
     a10, a11, a12 = a[o + 3], a[o + 4], a[o + 5]
@@ -46,7 +46,7 @@ def _inplace_3(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int
             s2[r] = a20 * u + a21 * v + a22 * w
 
 
-@njit(**_options)
+@compiled
 def _inplace_4(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a02, a03 = a[o], a[o + 1], a[o + 2], a[o + 3]
     a10, a11, a12, a13 = a[o + 4], a[o + 5], a[o + 6], a[o + 7]
@@ -63,7 +63,7 @@ def _inplace_4(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int
             s3[r] = a30 * u + a31 * v + a32 * w + a33 * z
 
 
-@njit(**_options)
+@compiled
 def _rotate_2(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
     a00, a01, a10, a11 = a[o], a[o + 1], a[o + 2], a[o + 3]
     s = src[so : so + 2 * L]
@@ -74,7 +74,7 @@ def _rotate_2(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray,
         d1[l] = a10 * u + a11 * v
 
 
-@njit(**_options)
+@compiled
 def _rotate_3(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
     a00, a01, a02 = a[o], a[o + 1], a[o + 2]
     a10, a11, a12 = a[o + 3], a[o + 4], a[o + 5]
@@ -88,7 +88,7 @@ def _rotate_3(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray,
         d2[l] = a20 * u + a21 * v + a22 * w
 
 
-@njit(**_options)
+@compiled
 def _rotate_4(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
     a00, a01, a02, a03 = a[o], a[o + 1], a[o + 2], a[o + 3]
     a10, a11, a12, a13 = a[o + 4], a[o + 5], a[o + 6], a[o + 7]
@@ -109,7 +109,7 @@ def _rotate_4(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray,
         d3[l] = a30 * u + a31 * v + a32 * w + a33 * z
 
 
-@njit(**_options)
+@compiled
 def inplace(n: int, buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     """Apply the factor at `o` to the middle axis of ``(L, n, R)``, which starts at `base`, in place."""
     if n == 2:
@@ -120,7 +120,7 @@ def inplace(n: int, buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R
         _inplace_4(buf, a, o, base, L, R)
 
 
-@njit(**_options)
+@compiled
 def rotate(n: int, src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
     """Apply the factor at `o` to the last axis of ``(L, n)`` and write ``(n, L)``."""
     if n == 2:

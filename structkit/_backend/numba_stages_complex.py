@@ -11,10 +11,10 @@ from numba import njit
 
 __all__ = ["inplace_c", "rotate_c"]
 
-_options = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+compiled = njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 
 
-@njit(**_options)
+@compiled
 def _inplace_2c(
     re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
 ) -> None:
@@ -35,7 +35,7 @@ def _inplace_2c(
             t1[r] = a10 * v0 + b10 * u0 + a11 * v1 + b11 * u1
 
 
-@njit(**_options)
+@compiled
 def _inplace_3c(
     re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
 ) -> None:
@@ -60,7 +60,7 @@ def _inplace_3c(
             t2[r] = a20 * v0 + b20 * u0 + a21 * v1 + b21 * u1 + a22 * v2 + b22 * u2
 
 
-@njit(**_options)
+@compiled
 def _inplace_4c(
     re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
 ) -> None:
@@ -89,7 +89,7 @@ def _inplace_4c(
             t3[r] = a30 * v0 + b30 * u0 + a31 * v1 + b31 * u1 + a32 * v2 + b32 * u2 + a33 * v3 + b33 * u3
 
 
-@njit(**_options)
+@compiled
 def _rotate_2c(
     re: np.ndarray,
     im: np.ndarray,
@@ -117,7 +117,7 @@ def _rotate_2c(
         e1[r] = a10 * v0 + b10 * u0 + a11 * v1 + b11 * u1
 
 
-@njit(**_options)
+@compiled
 def _rotate_3c(
     re: np.ndarray,
     im: np.ndarray,
@@ -149,7 +149,7 @@ def _rotate_3c(
         e2[r] = a20 * v0 + b20 * u0 + a21 * v1 + b21 * u1 + a22 * v2 + b22 * u2
 
 
-@njit(**_options)
+@compiled
 def _rotate_4c(
     re: np.ndarray,
     im: np.ndarray,
@@ -185,7 +185,7 @@ def _rotate_4c(
         e3[r] = a30 * v0 + b30 * u0 + a31 * v1 + b31 * u1 + a32 * v2 + b32 * u2 + a33 * v3 + b33 * u3
 
 
-@njit(**_options)
+@compiled
 def inplace_c(
     n: int, re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
 ) -> None:
@@ -198,7 +198,7 @@ def inplace_c(
         _inplace_4c(re, im, a, b, o, base, L, R)
 
 
-@njit(**_options)
+@compiled
 def rotate_c(
     n: int, re: np.ndarray, im: np.ndarray, so: int, dre: np.ndarray, dim: np.ndarray, a: np.ndarray, b: np.ndarray,
     o: int, L: int,

@@ -1,4 +1,4 @@
-"""Kronecker products of torch tensors, differentiable in the vector and in every factor. Imported lazily: needs torch."""
+"""Kronecker products of torch tensors, differentiable in the vector and every factor. Needs torch: imported lazily."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _contract(h: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
 
 
 def _apply_axis(a: torch.Tensor, y: torch.Tensor, left: int, right: int) -> torch.Tensor:
-    m, n = a.shape
+    n = a.shape[1]
     if right == 1:
         return y.reshape(left, n) @ a.mT
     if left == 1:
@@ -160,8 +160,8 @@ def finish(y: torch.Tensor, out: object | None, inputs: Sequence[torch.Tensor] =
         raise TypeError(f"out must be a torch tensor like x; got {type(out).__name__}.")
     if out.shape != y.shape or out.dtype != y.dtype or out.device != y.device:
         raise ShapeError(
-            f"out has shape {tuple(out.shape)}, dtype {out.dtype} on {out.device}; expected {tuple(y.shape)}, {y.dtype} on "
-            f"{y.device}."
+            f"out has shape {tuple(out.shape)}, dtype {out.dtype} on {out.device}; expected {tuple(y.shape)}, {y.dtype} "
+            f"on {y.device}."
         )
     if y.requires_grad or out.requires_grad:
         raise ValueError("out cannot be given when gradients are recorded; leave it out or use torch.no_grad().")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from structkit.kron._gemm import scalar_part
 from structkit.kron.plan import KronPlan
 
 __all__ = ["apply_chain"]
 
-# A block of this many bytes stays in the second-level cache, one of this many (two buffers) in the first.
+# A block of this many bytes stays in the second-level cache, one of this many (and its copy) near the first.
 OUTER_BYTES = 2**18
-INNER_BYTES = 2**14
+INNER_BYTES = 2**15
 # From this many columns on, SIMD lanes are filled by columns and nothing needs to be rotated.
 FULL_LANES = 16
 # Below this many elements starting threads costs more than it gains.
@@ -88,24 +89,44 @@ def _panel_ranges(sizes: Sequence[int]) -> list[tuple[int, int]]:
 
 def apply_chain(plan: KronPlan, factors: Sequence[np.ndarray], x: np.ndarray, out: np.ndarray, k: int) -> None:
     """Write the product into `out`; `x` and `out` are contiguous, of the plan's dtype, with `k` columns."""
-    from structkit._backend import numba_chain
-
+    if len(factors) > plan.n_merged:
+        kept = [factors[i] for group in plan.merges for i in group]
+        factors = [kept[0] * scalar_part(plan, factors), *kept[1:]]
     raw = np.concatenate(factors, axis=None)
-    is_complex = plan.dtype.kind == "c"
-    real = x.real.dtype
-    lay = layout(tuple(map(len, plan.merges)), plan.stages, x.size // (plan.n_in * k), k, real.itemsize, 1 + is_complex)
-    run = numba_chain.chain_complex if is_complex else numba_chain.chain
-    flat, target = x.reshape(-1).view(real), out.reshape(-1).view(real)
-    threads = plan.n_threads if x.size >= THREADS_FROM else 1
+    key = (x.size, k)
+    call = plan.calls.get(key)
+    if call is None:
+        call = plan.calls[key] = _prepare(plan, x.size, k)
+    run, lay, threads = call
+    flat, target = x.reshape(-1), out.reshape(-1)
+    if plan.dtype.kind == "c":
+        real = flat.real.dtype
+        flat, target = flat.view(real), target.view(real)
+    if not flat.flags.writeable:  # the compiled code has one type for all arrays
+        flat = flat.copy()
     if threads == 1:
-        work = plan.workspace(0, lay.work).view(real)
+        work = plan.workspace(0, lay.work)
+        if work.dtype != flat.dtype:
+            work = work.view(flat.dtype)
         run(flat, target, raw, lay.sizes, lay.pairs, lay.phases, work, 0, lay.n_phases, 0, 1)
         return
 
     def share(phase: int, part: int) -> None:
-        work = np.empty(lay.work, real)
+        work = np.empty(lay.work, flat.dtype)
         run(flat, target, raw, lay.sizes, lay.pairs, lay.phases, work, phase, phase + 1, part, threads)
 
     with ThreadPoolExecutor(threads) as pool:
         for phase in range(lay.n_phases):
             list(pool.map(share, [phase] * threads, range(threads)))
+
+
+def _prepare(plan: KronPlan, size: int, k: int) -> tuple[Callable[..., None], Layout, int]:
+    """Compiled function, layout and number of threads for an input of `size` elements in `k` columns."""
+    from structkit._backend import numba_chain
+
+    is_complex = plan.dtype.kind == "c"
+    planes = 1 + is_complex
+    merges = tuple(map(len, plan.merges))
+    lay = layout(merges, plan.stages, size // (plan.n_in * k), k, plan.dtype.itemsize // planes, planes)
+    run = numba_chain.chain_complex if is_complex else numba_chain.chain
+    return run, lay, plan.n_threads if size >= THREADS_FROM else 1

@@ -61,8 +61,8 @@ def choose(shapes: Sequence[Pair], dtype: np.dtype, k: int, namespace: str, kern
     if kernel == "chain":
         if not tiny or not compiled:
             raise ValueError(
-                f"kernel 'chain' needs numba (STRUCTKIT_NUMBA not 0) and square factors of sizes {CHAIN_SIZES}; got factors "
-                f"of shapes {list(shapes)}. Use kernel='auto'."
+                f"kernel 'chain' needs numba (STRUCTKIT_NUMBA not 0) and square factors of sizes {CHAIN_SIZES}; got "
+                f"shapes {list(shapes)}. Use kernel='auto'."
             )
         return _chain(shapes, dtype, k)[1]
     if kernel == "auto" and tiny and compiled and k * math.prod(n for _, n in shapes) >= CHAIN_FROM:

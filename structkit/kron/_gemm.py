@@ -22,7 +22,7 @@ def merge_factors(plan: KronPlan, factors: Sequence[np.ndarray]) -> list[np.ndar
             m, n = matrix.shape[0] * f.shape[0], matrix.shape[1] * f.shape[1]
             matrix = (matrix[:, None, :, None] * f[:, None, :]).reshape(m, n)
         groups.append(matrix)
-    if sum(map(len, plan.merges)) < len(factors):
+    if plan.n_merged < len(factors):
         scale = scalar_part(plan, factors)
         smallest = min(range(len(groups)), key=lambda g: groups[g].size)
         groups[smallest] = groups[smallest] * scale

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -21,7 +21,8 @@ __all__ = ["KronPlan", "kron_plan"]
 DEFAULT_MAX_BYTES = 2**30
 KERNELS = ("auto", "rot", "leftrot", "batched", "chain", "scalar", "empty")
 # A plan that nobody holds explicitly keeps no more workspace than fits in a cache.
-CACHED_KEEP_BYTES = 2**19
+CACHED_KEEP_BYTES = 2**20
+_LANES = ("first", "second", "columns")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class KronPlan:
         Threads of the compiled kernel (BLAS has its own setting). The result does not depend on it.
     stages : tuple of int
         Rows of the merged factors.
+    calls : dict
+        What the compiled kernel has prepared for the lengths it has met.
 
     See Also
     --------
@@ -84,19 +87,25 @@ class KronPlan:
     n_threads: int
     stages: tuple[int, ...] = field(repr=False)
     keep_bytes: int = field(repr=False)
+    calls: dict = field(default_factory=dict, compare=False, repr=False)
     _local: threading.local = field(default_factory=threading.local, compare=False, repr=False)
 
-    @property
+    @cached_property
     def n_in(self) -> int:
         """Number of columns of the product (length of the input)."""
         return math.prod(n for _, n in self.shapes)
 
-    @property
+    @cached_property
     def n_out(self) -> int:
         """Number of rows of the product (length of the output)."""
         return math.prod(m for m, _ in self.shapes)
 
-    @property
+    @cached_property
+    def n_merged(self) -> int:
+        """Number of factors that are in a group, that is, not 1 x 1."""
+        return sum(map(len, self.merges))
+
+    @cached_property
     def group_shapes(self) -> tuple[tuple[int, int], ...]:
         """Shapes of the merged factors, in the order of `merges`."""
         return tuple(_merged_shape(self.shapes, group) for group in self.merges)
@@ -104,19 +113,18 @@ class KronPlan:
     def workspace(self, lane: int, size: int) -> np.ndarray:
         """Flat buffer of `size` elements belonging to this plan, this thread and `lane`."""
         buffers = self._local.__dict__
-        key = f"lane{lane}"
-        buffer = buffers.get(key)
+        buffer = buffers.get(_LANES[lane])
         if buffer is None or buffer.size < size:
             buffer = np.empty(size, self.dtype)
             if buffer.nbytes <= self.keep_bytes:
-                buffers[key] = buffer
-        return buffer[:size]
+                buffers[_LANES[lane]] = buffer
+        return buffer if buffer.size == size else buffer[:size]
 
     def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in self.__dict__.items() if k != "_local"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_local", "calls")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _local=threading.local())
+        self.__dict__.update(state, _local=threading.local(), calls={})
 
 
 def kron_plan(
@@ -261,10 +269,12 @@ def _build(
 ) -> KronPlan:
     kept = [i for i, s in enumerate(shapes) if s != (1, 1)]
     k = max(n_columns, 1)
+    merges: tuple[tuple[int, ...], ...] = ()
+    order: tuple[int, ...] = ()
     if any(0 in s for s in shapes):
-        kernel, merges, order = "empty", (), ()
+        kernel = "empty"
     elif not kept:
-        kernel, merges, order = "scalar", (), ()
+        kernel = "scalar"
     else:
         choice = costs.choose([shapes[i] for i in kept], dtype, k, namespace, kernel, compiled)
         kernel, order = choice.kernel, choice.order

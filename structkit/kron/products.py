@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from structkit._backend.kernels import use_numba
 from structkit._backend.namespace import as_array, backend_name, cast, result_dtype
-from structkit._core.errors import ShapeError
-from structkit._core.types import Array, Factors, Shape
-from structkit._core.validation import check_matrices, check_memory, check_vector
-from structkit.kron._chain import apply_chain
-from structkit.kron._gemm import apply_gemm, merge_factors, scalar_part
-from structkit.kron.plan import DEFAULT_MAX_BYTES, KronPlan, as_numpy_dtype, cached_plan, default_threads
+from structkit._core.types import Array, Factors
+from structkit._core.validation import check_matrices, check_vector
+from structkit.kron._numpy import batch_product, batch_shape, check_plan, numpy_product, write_out
+from structkit.kron.plan import DEFAULT_MAX_BYTES, KronPlan, as_numpy_dtype, cached_plan
 
 __all__ = ["kron_matmul", "kron_rmatmul"]
 
-# Reading the free memory costs some 30 microseconds: worth it only where an allocation could hurt.
-CHECK_FROM_BYTES = 2**26
+FLOATING = frozenset(np.dtype(t) for t in (np.float32, np.float64, np.complex64, np.complex128))
 
 
 def kron_matmul(
@@ -102,21 +97,27 @@ def kron_matmul(
     """
     if adjoint and transpose:
         raise ValueError("adjoint and transpose were both given; the adjoint is the conjugate transpose already.")
-    if type(x) is not np.ndarray or not all(type(f) is np.ndarray for f in factors):
+    mats = _plain_arrays(factors, x)
+    rows: np.ndarray = x  # type: ignore[assignment]
+    if mats is None:
         kind = backend_name(x, *factors)
         if kind == "torch":
             return _torch_product(factors, x, adjoint, transpose, out, plan)
         if kind == "dask":
             return _dask_product(factors, x, adjoint, transpose, out, max_bytes)
-    mats, x_arr = _as_numpy(factors, x)
+        mats, rows = _as_numpy(factors, x)
     if adjoint or transpose:
         mats = [f.swapaxes(-1, -2) for f in mats]
         if adjoint:
             mats = [f.conj() if f.dtype.kind == "c" else f for f in mats]
-    if any(f.ndim > 2 for f in mats):
-        y = _batch_product(mats, x_arr)
-        return y if out is None else _write(out, y, x_arr, mats)
-    return _numpy_product(mats, x_arr, out, plan, max_bytes)
+    target: np.ndarray | None = out  # type: ignore[assignment]
+    for f in mats:
+        if f.ndim > 2:
+            break
+    else:
+        return numpy_product(mats, rows, target, plan, max_bytes)
+    y = batch_product(mats, rows)
+    return y if target is None else write_out(target, y, rows, mats)
 
 
 def kron_rmatmul(
@@ -159,128 +160,22 @@ def kron_rmatmul(
     return y.swapaxes(-1, -2)  # type: ignore[attr-defined]
 
 
+def _plain_arrays(factors: Sequence[object], x: object) -> list[np.ndarray] | None:
+    """Return the factors if all arrays are numpy matrices of one floating dtype, the case that should cost nothing."""
+    if type(x) is not np.ndarray or x.dtype not in FLOATING:
+        return None
+    dtype, mats = x.dtype, []
+    for f in factors:
+        if type(f) is not np.ndarray or f.dtype is not dtype or f.ndim < 2:
+            return None
+        mats.append(f)
+    return mats or None
+
+
 def _as_numpy(factors: Sequence[object], x: object) -> tuple[list[np.ndarray], np.ndarray]:
     mats = [as_array(f, f"factors[{i}]") for i, f in enumerate(factors)]
     check_matrices(mats)
     return mats, as_array(x, "x")  # type: ignore[return-value]
-
-
-def _numpy_product(
-    mats: list[np.ndarray], x: np.ndarray, out: Array | None, plan: KronPlan | None, max_bytes: int
-) -> np.ndarray:
-    shapes = tuple(f.shape for f in mats)
-    check_vector(x, tuple(n for _, n in shapes))
-    dtype = np.dtype(result_dtype(*mats, x))
-    k = 1 if x.ndim == 1 else x.shape[-1]
-    if plan is None:
-        plan = cached_plan(shapes, dtype, k, "numpy", max_bytes, default_threads(), use_numba())
-    else:
-        check_plan(plan, shapes, dtype, "numpy")
-    mats = [f if f.dtype == dtype else f.astype(dtype) for f in mats]
-    shape = out_shape(x, plan.n_out)
-    if out is None:
-        n_bytes = math.prod(shape) * dtype.itemsize
-        if n_bytes > CHECK_FROM_BYTES:
-            check_memory(n_bytes, f"The result of shape {shape} and dtype {dtype}")
-        return _execute(plan, mats, x, np.empty(shape, dtype))
-    check_out(out, shape, dtype, [x, *mats])
-    if out.flags.c_contiguous:  # type: ignore[attr-defined]
-        return _execute(plan, mats, x, out)  # type: ignore[arg-type]
-    np.copyto(out, _execute(plan, mats, x, np.empty(shape, dtype)))  # type: ignore[call-overload]
-    return out  # type: ignore[return-value]
-
-
-def _execute(plan: KronPlan, mats: list[np.ndarray], x: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Fill `out`, C-contiguous and of the right shape, and return it."""
-    if plan.kernel == "empty" or out.size == 0:
-        out.fill(0)
-        return out
-    if x.dtype != plan.dtype:
-        x = x.astype(plan.dtype)
-    if plan.kernel == "scalar":
-        return np.multiply(x, scalar_part(plan, mats), out=out)
-    k = 1 if x.ndim == 1 else x.shape[-1]
-    if plan.kernel == "chain":
-        apply_chain(plan, mats, np.ascontiguousarray(x), out, k)
-        return out
-    apply_gemm(plan, merge_factors(plan, mats), x.reshape(-1, plan.n_in, k), out.reshape(-1, plan.n_out, k))
-    return out
-
-
-def out_shape(x: Array, rows: int) -> Shape:
-    """Shape of the product: that of `x` with another number of rows."""
-    return (rows,) if x.ndim == 1 else (*x.shape[:-2], rows, x.shape[-1])
-
-
-def check_plan(plan: KronPlan, shapes: Sequence[Shape], dtype: np.dtype, namespace: str) -> None:
-    """Raise unless the plan was made for these factors."""
-    if tuple(shapes) != plan.shapes:
-        raise ShapeError(
-            f"plan was made for factors of shapes {plan.shapes}; got {tuple(shapes)} as applied. "
-            "Make one with kron_plan for these shapes (transposed ones for adjoint=True)."
-        )
-    if dtype != plan.dtype or namespace != plan.namespace:
-        raise TypeError(
-            f"plan was made for {plan.namespace} arrays of dtype {plan.dtype}; got {namespace} arrays whose common dtype "
-            f"is {dtype}. Make one with kron_plan for that dtype."
-        )
-
-
-def check_out(out: Array, shape: Shape, dtype: np.dtype, inputs: Sequence[np.ndarray]) -> None:
-    """Raise unless `out` is a writeable numpy array of the right shape and dtype, apart from all inputs."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy array like x; got {type(out).__name__}.")
-    if out.shape != shape or out.dtype != dtype:
-        raise ShapeError(f"out has shape {out.shape} and dtype {out.dtype}; expected {shape} and {dtype}.")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only; pass a writeable array.")
-    for i, a in enumerate(inputs):
-        if np.may_share_memory(out, a) and np.shares_memory(out, a):
-            name = "x" if i == 0 else f"factors[{i - 1}]"
-            raise ValueError(
-                f"out shares memory with {name}; the product cannot be formed in place. Pass another array."
-            )
-
-
-def _write(out: Array, y: np.ndarray, x: np.ndarray, mats: list[np.ndarray]) -> Array:
-    check_out(out, y.shape, y.dtype, [x, *mats])
-    np.copyto(out, y)  # type: ignore[call-overload]
-    return out
-
-
-def batch_shape(factors: Sequence[Array], x: Array) -> Shape:
-    """Broadcast the batch axes of the factors and of `x`; the error names both shapes."""
-    if x.ndim == 1:
-        raise ShapeError(
-            "factors have batch axes, so x must have shape (N, k) or (..., N, k); got a vector of shape "
-            f"{tuple(x.shape)}. Pass x[:, None]."
-        )
-    shape = tuple(x.shape[:-2])
-    for i, f in enumerate(factors):
-        try:
-            shape = np.broadcast_shapes(shape, tuple(f.shape[:-2]))
-        except ValueError as err:
-            raise ShapeError(
-                f"factors[{i}] has shape {tuple(f.shape)}, whose batch axes {tuple(f.shape[:-2])} do not broadcast with "
-                f"the batch axes {shape} of x (shape {tuple(x.shape)}) and the factors before it."
-            ) from err
-    return shape
-
-
-def _batch_product(mats: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Stacks of Kronecker products: one broadcast matmul per factor."""
-    check_vector(x, tuple(f.shape[-1] for f in mats))
-    batch = batch_shape(mats, x)
-    dtype = np.dtype(result_dtype(*mats, x))
-    sizes = [f.shape[-1] for f in mats]
-    k = x.shape[-1]
-    y = x.astype(dtype, copy=False)
-    for i, f in enumerate(mats):
-        left, right = math.prod(sizes[:i]), math.prod(sizes[i + 1 :]) * k
-        y = np.matmul(f[..., None, :, :], y.reshape(*y.shape[:-2], left, sizes[i], right))
-        sizes[i] = f.shape[-2]
-        y = y.reshape(*y.shape[:-3], math.prod(sizes), k)
-    return np.broadcast_to(y, (*batch, *y.shape[-2:])).astype(dtype, order="C", copy=y.shape[:-2] != batch)
 
 
 def _torch_product(
@@ -299,14 +194,14 @@ def _torch_product(
     mats, x = [cast(f, dtype) for f in mats], cast(x, dtype)
     if any(f.ndim > 2 for f in mats):
         batch_shape(mats, x)
-        return torch_ops.finish(torch_ops.batch_product(mats, x), out, given)
+        return torch_ops.finish(torch_ops.batch_product(mats, x), out, given)  # type: ignore[arg-type, return-value]
     shapes = tuple((int(f.shape[0]), int(f.shape[1])) for f in mats)
     if plan is None:
         k = 1 if x.ndim == 1 else int(x.shape[-1])
         plan = cached_plan(shapes, as_numpy_dtype(dtype), k, "torch", DEFAULT_MAX_BYTES, 1, False)
     else:
         check_plan(plan, shapes, as_numpy_dtype(dtype), "torch")
-    return torch_ops.finish(torch_ops.kron_matmul(plan, mats, x), out, given)
+    return torch_ops.finish(torch_ops.kron_matmul(plan, mats, x), out, given)  # type: ignore[arg-type, return-value]
 
 
 def _dask_product(
@@ -316,4 +211,4 @@ def _dask_product(
 
     if out is not None:
         raise ValueError("out cannot be given with dask arrays, which are lazy; use dask.array.store.")
-    return dask_kron_matmul(factors, x, adjoint=adjoint, transpose=transpose, max_bytes=max_bytes)
+    return dask_kron_matmul(factors, x, adjoint=adjoint, transpose=transpose, max_bytes=max_bytes)  # type: ignore[arg-type]
