@@ -15,6 +15,23 @@ from structkit.kron.decompositions import (
 from structkit.kron.dense import kron
 from structkit.kron.entries import CPGradient, cp_at, cp_at_gradient, mttkrp_sparse
 from structkit.kron.evidence import Evidence, EvidenceGradient, gaussian_evidence
+from structkit.kron.functions import (
+    EighResult,
+    SlogdetResult,
+    SVDResult,
+    cholesky,
+    diagonal,
+    eigh,
+    inverse,
+    kronecker_preconditioner,
+    logdet,
+    lstsq,
+    slogdet,
+    solve,
+    sqrtm,
+    svd,
+    trace,
+)
 from structkit.kron.iterative import CGState, cg
 from structkit.kron.khatri_rao import khatri_rao, mttkrp
 from structkit.kron.layout import fold, unfold, unvec, vec
@@ -46,6 +63,21 @@ from structkit.kron.tensor import mode_product, multi_mode_product
 from structkit.kron.tucker_entries import TuckerGradient, tucker_at, tucker_at_gradient
 
 __all__ = [
+    "trace",
+    "svd",
+    "sqrtm",
+    "solve",
+    "slogdet",
+    "lstsq",
+    "logdet",
+    "kronecker_preconditioner",
+    "inverse",
+    "eigh",
+    "diagonal",
+    "cholesky",
+    "SlogdetResult",
+    "SVDResult",
+    "EighResult",
     "kron_trace",
     "kron_svd",
     "kron_slogdet",

@@ -108,6 +108,22 @@ def cg(
     >>> result.value.round(12).tolist()
     [1.0, 0.5, 0.25]
     """
+    result = solve_cg(op, b, preconditioner=preconditioner, tol=tol, max_iter=max_iter, x0=x0, callback=callback)
+    warn_unconverged(result, tol, stacklevel=3)
+    return result
+
+
+def solve_cg(
+    op: LinearOperator | Array | Apply,
+    b: Array,
+    *,
+    preconditioner: Preconditioner | None = None,
+    tol: float = 1e-10,
+    max_iter: int | None = None,
+    x0: Array | None = None,
+    callback: Callable[[CGState], bool | None] | None = None,
+) -> Result:
+    """Do what `cg` does, without the warning."""
     if not tol > 0:
         raise ValueError(f"tol is {tol}; expected a positive relative residual, for example 1e-10.")
     rhs = as_array(b, "b")
@@ -124,15 +140,18 @@ def cg(
     limit = min(10 * columns.shape[0], DEFAULT_MAX_ITER) if max_iter is None else max_iter
     run = _Run(xp, apply, precondition, columns, tol, limit, callback)
     value, status, n_iter, residual = run.solve(start)
-    result = Result(restore(value), status, n_iter, residual)
-    if status not in ("converged", "callback"):
+    return Result(restore(value), status, n_iter, residual)
+
+
+def warn_unconverged(result: Result, tol: float, stacklevel: int) -> None:
+    """Emit a ConvergenceWarning with causes and remedies unless the tolerance was reached or a callback stopped."""
+    if result.status not in ("converged", "callback"):
         warnings.warn(
-            f"cg stopped after {n_iter} iterations at relative residual {residual:.2e} (tol {tol:.1e}), "
-            f"status {status!r}. {result.message}",
+            f"cg stopped after {result.n_iter} iterations at relative residual {result.residual:.2e} (tol {tol:.1e}), "
+            f"status {result.status!r}. {result.message}",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
-    return result
 
 
 def _as_apply(op: object, b: Array, name: str, dtype: object = None) -> tuple[Apply, object]:
