@@ -103,6 +103,12 @@ def write_api_pages(folder: Path) -> None:
     top = [_title("Errors and warnings"), ".. currentmodule:: structkit\n"]
     top += ["All of them are importable from ``structkit``; see :doc:`/guide/errors`.\n", _table("structkit", errors)]
     write(folder / "errors.rst", "\n".join(top))
+    public = {f"structkit.{name}" for name in errors}
+    for name in modules:
+        public |= {f"structkit.{name}.{n}" for n in importlib.import_module(f"structkit.{name}").__all__}
+    for stub in folder.parent.glob("reference/*.rst"):  # names that are gone since the last build
+        if stub.stem not in public:
+            stub.unlink()
     toc = "\n".join(f"   {name}" for name in [*modules, "errors"])
     lines = [
         f"* - :doc:`structkit.{n} <{n}>`\n     - {_first_line(importlib.import_module(f'structkit.{n}'))}"
@@ -119,7 +125,7 @@ def write_cards(examples: Path, target: Path, count: int = 6) -> None:
     scripts: dict[Path, None] = {}
     for pattern in featured:
         found = sorted(p for p in examples.glob(f"{pattern}.py") if p.name.startswith("plot_"))
-        scripts |= dict.fromkeys(found[:3])
+        scripts |= dict.fromkeys(found if pattern == featured[-1] else found[:3])
     lines = [".. grid:: 1 2 3 3", "   :gutter: 3", "   :margin: 4 3 0 0", ""]
     for script in list(scripts)[:count]:
         doc = inspect.cleandoc(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "")
