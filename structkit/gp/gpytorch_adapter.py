@@ -42,11 +42,12 @@ def as_kernel(obj: object) -> Kernel:
     Parameters
     ----------
     obj : Kernel or gpytorch.kernels.Kernel
-        structkit kernels are returned unchanged, gpytorch kernels are wrapped in `GPyTorchKernel`.
+        A structkit kernel is returned unchanged, a gpytorch kernel is wrapped in `GPyTorchKernel`.
 
     Returns
     -------
     kernel : Kernel
+        The kernel, with the interface of structkit.
 
     Raises
     ------

@@ -46,6 +46,18 @@ class Kernel(Parametrised):
     See Also
     --------
     structkit.gp.SquaredExponential, structkit.gp.Matern, structkit.gp.SpectralMixture : the usual ones.
+
+    Examples
+    --------
+    >>> from structkit.gp import Kernel, Matern, Periodic
+    >>> k = Matern(nu=2.5, lengthscale=3.0) * Periodic(period=1.0).fix("variance") + 0.1
+    >>> isinstance(k, Kernel)
+    True
+    >>> k([0.0, 1.0]).round(4)
+    array([[1.1   , 1.0162],
+           [1.0162, 1.1   ]])
+    >>> k.parameter_names
+    ('k1__k1__lengthscale', 'k1__k1__variance', 'k1__k2__lengthscale', 'k1__k2__period', 'k2__variance')
     """
 
     _registry: ClassVar[dict[str, type[Kernel]]] = {}

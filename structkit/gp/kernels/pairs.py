@@ -12,8 +12,8 @@ from structkit._core.types import Array
 
 __all__ = ["Pairs"]
 
-# Elements of one block of pairs: a handful of float64 temporaries of this size stay in a 1 MiB cache.
-BLOCK = 16384
+# Side of a square tile of pairs: its float64 temporaries stay in cache and below malloc's threshold for mapping pages.
+TILE = 120
 
 
 def _uniform_step(x: np.ndarray) -> float | None:
@@ -91,12 +91,12 @@ class Pairs:
     def _differences(self) -> Array:
         return self.x1[:, None] - (self.x1 if self.x2 is None else self.x2)[None, :]
 
-    def _blocks(self) -> Iterator[tuple[int, int, int]]:
-        """Row ranges ``start, stop`` and the first column; of a symmetric matrix only what is right of the diagonal."""
+    def _tiles(self) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of tiles that cover the matrix, or its upper triangle if it is symmetric."""
         n1, n2 = len(self.x1), len(self.x1 if self.x2 is None else self.x2)
-        rows = max(1, BLOCK // max(n2, 1))
-        for start in range(0, n1, rows):
-            yield start, min(start + rows, n1), start if self.x2 is None else 0
+        for i in range(0, n1, TILE):
+            for j in range(i if self.x2 is None else 0, n2, TILE):
+                yield slice(i, min(i + TILE, n1)), slice(j, min(j + TILE, n2))
 
     def _evaluate_numpy(self, functions: Functions, count: int) -> np.ndarray:
         x1 = np.asarray(self.x1)
@@ -105,32 +105,40 @@ class Pairs:
         out = np.empty((count, n1, n2), dtype=x1.dtype)
         if not count:
             return out
-        if self.lags is not None:
-            for k, values in enumerate(functions(self.lags)):  # type: ignore[arg-type]
-                out[k] = _toeplitz(np.asarray(values).astype(x1.dtype), n2)
-            return out
-        for start, stop, first in self._blocks():
-            for k, values in enumerate(functions(x1[start:stop, None] - columns[None, first:])):  # type: ignore[arg-type]
-                out[k, start:stop, first:] = values
-                if self.x2 is None:
-                    np.multiply(out[k, start:stop, stop:].T, self.sign, out=out[k, stop:, start:stop])
+        with np.errstate(over="ignore"):
+            if self.lags is not None:
+                for k, values in enumerate(functions(self.lags)):  # type: ignore[arg-type]
+                    out[k] = _toeplitz(np.asarray(values).astype(x1.dtype), n2)
+                return out
+            for rows, cols in self._tiles():
+                for k, values in enumerate(functions(x1[rows, None] - columns[None, cols])):  # type: ignore[arg-type]
+                    out[k, rows, cols] = values
+                    if self.x2 is None and rows.start != cols.start:
+                        np.multiply(np.asarray(values).T, self.sign, out=out[k, cols, rows])
         return out
 
     def _contract_numpy(self, functions: Functions, count: int, G: np.ndarray) -> np.ndarray:
         x = np.asarray(self.x1)
-        n = x.shape[0]
         total = np.zeros(count)
         if not count:
             return total
-        if self.lags is not None:
-            weights = np.zeros(2 * n - 1)
-            for i in range(n):
-                # Row i meets the differences i - j, j = 0 .. n - 1, which are lags i .. i + n - 1 backwards.
-                weights[i : i + n] += G[i, ::-1]
-            return np.array([weights @ np.asarray(f) for f in functions(self.lags)])  # type: ignore[arg-type]
-        for start, stop, _ in self._blocks():
-            W = G[start:stop, start:].astype(np.float64)
-            W[:, stop - start :] += self.sign * G[stop:, start:stop].T
-            values = functions(x[start:stop, None] - x[None, start:])  # type: ignore[arg-type]
-            total += [np.vdot(W, np.asarray(f)) for f in values]
+        with np.errstate(over="ignore"):
+            if self.lags is not None:
+                weights = _diagonal_sums(G)
+                return np.array([weights @ np.asarray(f) for f in functions(self.lags)])  # type: ignore[arg-type]
+            for rows, cols in self._tiles():
+                W = np.ascontiguousarray(G[rows, cols], dtype=np.float64)
+                if rows.start != cols.start:
+                    W = W + self.sign * G[cols, rows].T
+                values = functions(x[rows, None] - x[None, cols])  # type: ignore[arg-type]
+                total += [np.vdot(W, np.asarray(f)) for f in values]
         return total
+
+
+def _diagonal_sums(G: np.ndarray) -> np.ndarray:
+    """Sums of a square matrix over its diagonals, in the order of row minus column."""
+    n = G.shape[0]
+    sums = np.zeros(2 * n - 1)
+    for i in range(n):
+        sums[n - 1 - i : 2 * n - 1 - i] += G[i]
+    return sums[::-1]

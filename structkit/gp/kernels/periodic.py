@@ -49,7 +49,7 @@ class Periodic(Scaled):
     def __init__(self, lengthscale: float = 1.0, period: float = 1.0, variance: float = 1.0) -> None:
         self._store(lengthscale=lengthscale, period=period, variance=variance)
 
-    def _exponent(self, tau: Array, order: int) -> list[Array]:
+    def _prepare(self, tau: Array, order: int) -> list[Array]:
         """Derivatives 0 to `order` of the exponent."""
         xp = get_namespace(tau)
         half = (math.pi / self.period) * tau
@@ -65,16 +65,17 @@ class Periodic(Scaled):
         return out
 
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
+        return self._derivatives_of(self._prepare(tau, order), tau, order)
+
+    def _derivatives_of(self, phi: list[Array], tau: Array, order: int) -> list[Array]:
         xp = get_namespace(tau)
-        phi = self._exponent(tau, order)
         D = [self.variance * xp.exp(phi[0])]
         for m in range(order):
             D.append(leibniz(phi[1:], D, m))
         return D
 
-    def _shape_gradient(self, name: str, tau: Array, D: list[Array]) -> list[Array]:
+    def _shape_gradient(self, name: str, phi: list[Array], D: list[Array]) -> list[Array]:
         # d h / d log lengthscale = -2 phi h.
-        phi = self._exponent(tau, len(D) - 1)
         return [-2.0 * leibniz(phi, D, m) for m in range(len(D))]
 
     def _components(self) -> list[Component]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from structkit._backend.namespace import get_namespace
+from structkit._backend.namespace import get_namespace, is_torch
 from structkit._core.types import Array
 from structkit.gp.kernels.base import Kernel
 from structkit.gp.kernels.parameters import Parameter
@@ -15,11 +15,16 @@ __all__ = ["RationalQuadratic", "SquaredExponential", "gaussian_profile"]
 
 # exp(-u**2 / 2) is exactly zero beyond 38.6 in double precision; a clip keeps powers of u finite.
 GAUSSIAN_REACH = 64.0
+# Beyond, the square of a difference overflows.
+FAR, FAR_SINGLE = 1e150, 1e18
 
 
 def gaussian_profile(tau: Array, lengthscale: float, order: int) -> list[Array]:
     r"""Derivatives 0 to `order` of :math:`\exp(-\tau^2 / 2 \ell^2)`."""
     xp = get_namespace(tau)
+    if not order:
+        # Shorter, and safe: squares may overflow to infinity, whose exponential is zero.
+        return [xp.exp((-0.5 / lengthscale / lengthscale) * tau * tau)]
     u = xp.clip(tau / lengthscale, -GAUSSIAN_REACH, GAUSSIAN_REACH)
     D = hermite_series(u, xp.exp(-0.5 * u * u), order)
     return [D[0], *(d / lengthscale**m for m, d in enumerate(D[1:], start=1))]
@@ -90,18 +95,25 @@ class RationalQuadratic(Scaled):
     def __init__(self, lengthscale: float = 1.0, alpha: float = 1.0, variance: float = 1.0) -> None:
         self._store(lengthscale=lengthscale, alpha=alpha, variance=variance)
 
-    def _parts(self, tau: Array) -> tuple[object, Array, Array, Array]:
-        """c**0.5, log(1 + c tau**2), and v / rho, 1 / rho with v = c**0.5 tau, rho**2 = 1 + v**2; no overflow."""
+    def _prepare(self, tau: Array, order: int) -> tuple[float, Array, Array]:
+        """c**0.5, v = c**0.5 tau and log(1 + v**2), where c = 1 / (2 alpha lengthscale**2)."""
         xp = get_namespace(tau)
         root = 1.0 / (self.lengthscale * (2.0 * self.alpha) ** 0.5)
-        v = xp.clip(root * tau, -1e30, 1e30)
-        rho = xp.hypot(v, xp.ones_like(v))
-        far = 1e6
+        v = root * tau
+        far = FAR if v.dtype == xp.float64 else FAR_SINGLE
+        if not is_torch(v) and not (len(v) and float(xp.max(xp.abs(v))) > far):
+            return root, v, xp.log1p(v * v)
+        # Squares beyond would overflow. Of the two factors at most one, on the side of the sign, differs from one.
         near = xp.clip(v, -far, far)
-        # Both signs of v: at most one of the two clipped factors differs from one.
         beyond = xp.clip(v / far, 1.0, None) * xp.clip(-v / far, 1.0, None)
-        log_b = xp.log1p(near * near) + 2.0 * xp.log(beyond)
-        return root, log_b, v / rho, 1.0 / rho
+        return root, v, xp.log1p(near * near) + 2.0 * xp.log(beyond)
+
+    @staticmethod
+    def _ratios(v: Array) -> tuple[Array, Array]:
+        """v / rho and 1 / rho with rho**2 = 1 + v**2, both bounded by one."""
+        xp = get_namespace(v)
+        inverse = 1.0 / xp.hypot(v, xp.ones_like(v))  # type: ignore[operator]
+        return v * inverse, inverse
 
     @staticmethod
     def _power_series(root: object, t: Array, inv_rho: Array, coefficients: list[object], order: int) -> list[Array]:
@@ -124,25 +136,31 @@ class RationalQuadratic(Scaled):
         return out  # type: ignore[return-value]
 
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
-        xp = get_namespace(tau)
-        root, log_b, t, inv_rho = self._parts(tau)
-        h = self.variance * xp.exp(-self.alpha * log_b)
+        return self._derivatives_of(self._prepare(tau, order), tau, order)
+
+    def _derivatives_of(self, state: tuple[float, Array, Array], tau: Array, order: int) -> list[Array]:
+        root, v, log_b = state
+        h = self.variance * get_namespace(tau).exp(-self.alpha * log_b)
+        if not order:
+            return [h]
+        t, inverse = self._ratios(v)
         rising: list[object] = [1.0]
         for k in range(order):
             rising.append(-(self.alpha + k) * rising[-1])  # type: ignore[operator]
-        return [h, *(h * s for s in self._power_series(root, t, inv_rho, rising, order))]
+        return [h, *(h * s for s in self._power_series(root, t, inverse, rising, order))]
 
-    def _shape_gradient(self, name: str, tau: Array, D: list[Array]) -> list[Array]:
-        # d h / d log alpha = h L with L = alpha (s / (1 + s) - log(1 + s)), s = c tau^2.
+    def _shape_gradient(self, name: str, state: tuple[float, Array, Array], D: list[Array]) -> list[Array]:
+        # d h / d log alpha = h L with L = alpha (s / (1 + s) - log(1 + s)), s = v^2.
         order = len(D) - 1
-        root, log_b, t, inv_rho = self._parts(tau)
+        root, v, log_b = state
+        t, inverse = self._ratios(v)
         logs: list[object] = [0.0, *((-1.0) ** (k - 1) * math.factorial(k - 1) for k in range(1, order + 1))]
-        inverse: list[object] = [(-1.0) ** k * math.factorial(k) for k in range(order + 1)]
-        of_log = self._power_series(root, t, inv_rho, logs, order)
-        of_inverse = self._power_series(root, t, inv_rho, inverse, order)
-        # s / (1 + s) = 1 - 1 / (1 + s), and 1 / (1 + s) = inv_rho^2 is the common factor of its derivatives.
+        reciprocal: list[object] = [(-1.0) ** k * math.factorial(k) for k in range(order + 1)]
+        of_log = self._power_series(root, t, inverse, logs, order)
+        of_reciprocal = self._power_series(root, t, inverse, reciprocal, order)
+        # s / (1 + s) = 1 - 1 / (1 + s), and 1 / (1 + s) = inverse^2 is the common factor of its derivatives.
         L = [self.alpha * (t * t - log_b)]
-        L += [-self.alpha * (a + b * inv_rho * inv_rho) for a, b in zip(of_log, of_inverse, strict=True)]
+        L += [-self.alpha * (a + b * inverse * inverse) for a, b in zip(of_log, of_reciprocal, strict=True)]
         return [leibniz(D, L, m) for m in range(order + 1)]
 
     def _components(self) -> list[Component]:

@@ -110,7 +110,8 @@ class SpectralMixture(Stationary):
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
         total: list[Array] | None = None
         for w, f, ell in self._triples():
-            G, (C, _) = self._profile(tau, ell, order), self._carrier(tau, f, order)
+            G = self._profile(tau, ell, order)
+            C = self._carrier(tau, f, order)[0] if order else [get_namespace(tau).cos((2 * math.pi * f) * tau)]
             terms = [w * leibniz(G, C, m) for m in range(order + 1)]
             total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
         assert total is not None

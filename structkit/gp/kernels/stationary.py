@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from structkit._backend.namespace import get_namespace
 from structkit._core.types import Array
@@ -90,7 +91,8 @@ class Scaled(Stationary):
     def _gradients(self, tau: Array, order: int) -> list[list[Array]]:
         names = self.parameter_names
         extra = 1 if self._scale_name in names else 0
-        D = self._derivatives(tau, order + extra)
+        state = self._prepare(tau, order + extra)
+        D = self._derivatives_of(state, tau, order + extra)
         out = []
         for name in names:
             if name == "variance":
@@ -98,10 +100,18 @@ class Scaled(Stationary):
             elif name == self._scale_name:
                 out.append([-(tau * D[m + 1] + m * D[m] if m else tau * D[1]) for m in range(order + 1)])
             else:
-                out.append(self._shape_gradient(name, tau, D[: order + 1]))
+                out.append(self._shape_gradient(name, state, D[: order + 1]))
         return out
 
-    def _shape_gradient(self, name: str, tau: Array, D: list[Array]) -> list[Array]:
+    def _prepare(self, tau: Array, order: int) -> Any:
+        """Quantities that derivatives and shape gradients share."""
+        return None
+
+    def _derivatives_of(self, state: Any, tau: Array, order: int) -> list[Array]:
+        """Derivatives 0 to `order` of h from what `_prepare` returned."""
+        return self._derivatives(tau, order)
+
+    def _shape_gradient(self, name: str, state: Any, D: list[Array]) -> list[Array]:
         """Derivatives of h in the logarithm of a hyperparameter that is neither scale nor variance."""
         raise NotImplementedError
 
