@@ -71,7 +71,7 @@ bench-smoke: $(VENV)/.stamp-test  ## does every benchmark still run? Small and o
 	$(ONE_THREAD) $(PY) -m tests.benchmarks --quick
 
 bench-gpu: $(VENV)/.stamp-bench  ## the same on a GPU; needs a CUDA build of torch
-	$(PY) -m tests.gpu
+	$(PY) -m tests.benchmarks --only gpu
 
 clean:  ## remove what was built, keep the environment
 	rm -rf build dist docs/_build docs/gallery docs/generated docs/sg_execution_times.rst demo_output *.egg-info
