@@ -34,3 +34,8 @@ def test_the_checkers_can_fail():
 def test_docstrings_do_not_count():
     doc = '    """Say it.\n' + "    word\n" * 80 + '    """\n'
     assert list(too_long(Path("f.py"), f"def f():\n{doc}    return 1\n")) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*/plot_*.py")), ids=lambda p: p.stem)
+def test_examples_are_short(path):
+    assert path.read_text(encoding="utf-8").count("\n") <= 120
