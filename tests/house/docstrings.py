@@ -40,7 +40,7 @@ def public_objects() -> Iterator[tuple[str, object]]:
     """Qualified name and object of everything that an ``__all__`` names and that has a docstring of its own."""
     for module_name in public_modules():
         module = importlib.import_module(module_name)
-        for name in module.__all__:
+        for name in getattr(module, "__all__", []):
             thing = getattr(module, name)
             if inspect.isclass(thing) or inspect.isroutine(thing):
                 yield f"{module_name}.{name}", thing
