@@ -86,12 +86,16 @@ def as_array(x: object, name: str = "array") -> Array:
         if x.dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):  # type: ignore[attr-defined]
             return x  # type: ignore[return-value]
         if x.dtype in (torch.float16, torch.bfloat16):  # type: ignore[attr-defined]
-            raise TypeError(f"{name} has dtype {x.dtype}; structkit computes in float32, float64, complex64 or complex128.")  # type: ignore[attr-defined]
+            raise TypeError(
+                f"{name} has dtype {x.dtype}; structkit computes in float32, float64, complex64 or complex128."
+            )  # type: ignore[attr-defined]
         return x.to(torch.float64)  # type: ignore[attr-defined]
     if is_dask(x):
         return x if x.dtype.kind in "fc" else x.astype(np.float64)  # type: ignore[attr-defined, return-value]
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a numpy masked array; pass its data with NaN in the masked cells (x.filled(np.nan)).")
+        raise TypeError(
+            f"{name} is a numpy masked array; pass its data with NaN in the masked cells (x.filled(np.nan))."
+        )
     arr = np.asarray(x)
     if arr.dtype.kind in "biu":
         return arr.astype(np.float64)
@@ -127,3 +131,15 @@ def cast(x: Array, dtype: object) -> Array:
     if x.dtype == dtype:
         return x
     return x.to(dtype) if is_torch(x) else x.astype(dtype)  # type: ignore[attr-defined]
+
+
+def asarray_like(x: np.ndarray, like: Array) -> Array:
+    """Return a numpy array in the library, dtype and device of `like`."""
+    if is_torch(like):
+        return sys.modules["torch"].as_tensor(np.ascontiguousarray(x)).to(dtype=like.dtype, device=like.device)  # type: ignore[attr-defined]
+    return np.ascontiguousarray(x, dtype=like.dtype)  # type: ignore[call-overload]
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """Return an array of any library as a numpy array in host memory, off any graph."""
+    return x.detach().cpu().numpy() if is_torch(x) else np.asarray(x)  # type: ignore[attr-defined]

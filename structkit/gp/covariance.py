@@ -1,0 +1,128 @@
+"""A learned covariance for an axis without coordinates: bands, sensors, tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from structkit._core.errors import NotPositiveDefiniteError, ShapeError
+
+__all__ = ["FreeCovariance"]
+
+
+class FreeCovariance:
+    r"""Covariance matrix between the levels of an axis, learned from the data.
+
+    For an axis whose levels have no coordinate. The matrix is full, or of the form :math:`L L^T + \operatorname{diag}(\psi)`
+    with `rank` columns in :math:`L` when the axis has more levels than the data can tell apart.
+
+    Parameters
+    ----------
+    rank : int, optional
+        Number of columns of :math:`L`. Default: a full matrix, which loses nothing and costs no more per iteration
+        of a fit on an incomplete grid than the transform along that axis.
+    matrix : array, shape ``(n, n)``, optional
+        Symmetric positive semi-definite starting value, in squared units of the data. Default: estimated from the
+        pairs of observed cells.
+
+    Attributes
+    ----------
+    rank : int or None
+        As given.
+    matrix : numpy.ndarray or None
+        As given; the learned matrix in `GridGP.kernels_`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from structkit.gp import FreeCovariance
+    >>> FreeCovariance(matrix=np.eye(3)).correlation().tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+
+    def __init__(self, rank: int | None = None, *, matrix: np.ndarray | None = None) -> None:
+        if rank is not None and (not isinstance(rank, (int, np.integer)) or rank < 1):
+            raise ValueError(f"rank must be a positive integer or None; got {rank!r}.")
+        self.rank = None if rank is None else int(rank)
+        self.matrix = None if matrix is None else _checked_matrix(matrix)
+
+    def with_matrix(self, matrix: np.ndarray) -> FreeCovariance:
+        """Return a covariance of the same rank with another matrix."""
+        return FreeCovariance(self.rank, matrix=matrix)
+
+    def correlation(self) -> np.ndarray:
+        """Correlation matrix, shape ``(n, n)``, dimensionless; levels of zero variance get zero correlation."""
+        if self.matrix is None:
+            raise ValueError("This covariance has no matrix yet; fit a GridGP and read its kernels_.")
+        sd = np.sqrt(np.diag(self.matrix))
+        inverse = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0)
+        return self.matrix * np.multiply.outer(inverse, inverse)
+
+    def to_dict(self) -> dict[str, object]:
+        """Values from which `from_dict` makes an equal object."""
+        matrix = None if self.matrix is None else self.matrix.tolist()
+        return {"kind": "FreeCovariance", "rank": self.rank, "matrix": matrix}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> FreeCovariance:
+        """Make the object that `to_dict` described."""
+        matrix = data["matrix"]
+        return cls(data["rank"], matrix=None if matrix is None else np.array(matrix))  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FreeCovariance) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.rank, None if self.matrix is None else self.matrix.tobytes()))
+
+    def __repr__(self) -> str:
+        inside = [] if self.rank is None else [f"rank={self.rank}"]
+        if self.matrix is not None:
+            inside.append(f"matrix=<{self.matrix.shape[0]} x {self.matrix.shape[1]}>")
+        return f"FreeCovariance({', '.join(inside)})"
+
+
+def _checked_matrix(matrix: np.ndarray) -> np.ndarray:
+    B = np.array(matrix, dtype=np.float64)
+    if B.ndim != 2 or B.shape[0] != B.shape[1]:
+        raise ShapeError(f"matrix has shape {B.shape}; expected a square matrix (n, n).")
+    if not np.isfinite(B).all():
+        raise ValueError("matrix holds NaN or infinity.")
+    scale = np.abs(B).max(initial=0.0)
+    if np.abs(B - B.T).max(initial=0.0) > 1e-8 * scale:
+        raise ValueError("matrix is not symmetric.")
+    B = (B + B.T) / 2
+    lowest = np.linalg.eigvalsh(B)[0] if len(B) else 0.0
+    if lowest < -1e-8 * scale:
+        raise NotPositiveDefiniteError(f"matrix has the eigenvalue {lowest:.3g}; expected a covariance, none negative.")
+    B.flags.writeable = False
+    return B
+
+
+def pairwise_covariance(Y: np.ndarray, mask: np.ndarray, axis: int, floor: float) -> np.ndarray:
+    """Covariance between the levels of `axis` from all pairs of observed cells, made positive definite.
+
+    `Y` holds zero at hidden cells and has mean zero; eigenvalues are raised to `floor` times the mean variance.
+    """
+    n = Y.shape[axis]
+    values = np.moveaxis(Y, axis, 0).reshape(n, -1)
+    seen = np.moveaxis(mask, axis, 0).reshape(n, -1).astype(values.dtype)
+    counts = (seen @ seen.T).astype(np.float64)
+    C = (values @ values.T).astype(np.float64) / np.maximum(counts, 1.0)
+    w, V = np.linalg.eigh((C + C.T) / 2)
+    w = np.maximum(w, max(floor * np.trace(C) / n, np.finfo(float).tiny))
+    return (V * w) @ V.T
+
+
+def low_rank_plus_diagonal(S: np.ndarray, rank: int, n_iter: int = 30) -> np.ndarray:
+    """Fit ``L L^T + diag(psi)`` with `rank` columns in ``L`` to a covariance by iterated principal factors."""
+    psi = np.maximum(np.diag(S) * 0.1, np.finfo(float).tiny)
+    L = np.zeros((len(S), rank))
+    for _ in range(n_iter):
+        scale = np.sqrt(psi)
+        w, V = np.linalg.eigh(S / np.multiply.outer(scale, scale))
+        w, V = w[-rank:], V[:, -rank:]
+        L = scale[:, None] * V * np.sqrt(np.maximum(w - 1.0, 0.0))
+        psi = np.maximum(np.diag(S) - (L * L).sum(1), 1e-6 * np.diag(S) + np.finfo(float).tiny)
+    return L @ L.T + np.diag(psi)
