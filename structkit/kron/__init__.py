@@ -59,10 +59,13 @@ from structkit.kron.operators import (
 from structkit.kron.plan import KronPlan, kron_plan
 from structkit.kron.products import kron_matmul, kron_rmatmul
 from structkit.kron.solvers import kron_solve
+from structkit.kron.stochastic import StochasticLogdet, stochastic_logdet
 from structkit.kron.tensor import mode_product, multi_mode_product
 from structkit.kron.tucker_entries import TuckerGradient, tucker_at, tucker_at_gradient
 
 __all__ = [
+    "stochastic_logdet",
+    "StochasticLogdet",
     "trace",
     "svd",
     "sqrtm",

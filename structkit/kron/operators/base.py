@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
     from scipy.sparse.linalg import LinearOperator as ScipyLinearOperator
 
-__all__ = ["ADD", "HADAMARD", "MATMUL", "SCALE", "Context", "LinearOperator", "Scalar", "freeze", "is_complex"]
+__all__ = [
+    "as_float",
+    "ADD",
+    "HADAMARD",
+    "MATMUL",
+    "SCALE",
+    "Context",
+    "LinearOperator",
+    "Scalar",
+    "eps_of",
+    "freeze",
+    "is_complex",
+]
 
 Scalar: TypeAlias = Union[int, float, complex, Array]
 
@@ -68,6 +80,17 @@ def is_complex(x: object) -> bool:
         dtype = x.dtype  # type: ignore[attr-defined]
         return dtype.is_complex if hasattr(dtype, "is_complex") else np.dtype(dtype).kind == "c"
     return np.iscomplexobj(x)  # type: ignore[arg-type]
+
+
+def eps_of(dtype: object) -> float:
+    """Machine epsilon of a numpy or torch dtype."""
+    single = str(dtype).rsplit(".", maxsplit=1)[-1] in ("float32", "complex64")
+    return float(np.finfo(np.float32 if single else np.float64).eps)
+
+
+def as_float(x: object) -> float:
+    """Real scalar array as a Python float, outside of any gradient."""
+    return float(x.detach() if is_torch(x) else x)  # type: ignore[attr-defined, arg-type]
 
 
 def _is_scalar(x: object) -> bool:

@@ -12,10 +12,10 @@ from structkit._backend.namespace import cast
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
-from structkit.kron.operators.base import Context, LinearOperator, Scalar, is_complex
+from structkit.kron.operators.base import Context, LinearOperator, Scalar, eps_of, is_complex
 from structkit.kron.operators.convert import as_operator
 from structkit.kron.operators.dense import Dense
-from structkit.kron.operators.diagonal import Identity
+from structkit.kron.operators.diagonal import Diagonal, Identity
 from structkit.kron.operators.lazy import Scaled
 from structkit.kron.products import kron_matmul
 
@@ -84,7 +84,7 @@ class Kronecker(LinearOperator):
             column_sizes=columns,
             is_complex=is_complex(scale),
         )
-        self.factors: tuple[LinearOperator, ...] = tuple(flat)
+        self.factors: tuple[LinearOperator, ...] = tuple(_widen(f, self.dtype) for f in flat)
         self.scale: Scalar = scale
 
     @property
@@ -120,7 +120,7 @@ class Kronecker(LinearOperator):
         for start, stop, members in steps:
             left, here = math.prod(sizes[:start]), math.prod(sizes[start:stop])
             right = math.prod(sizes[stop:]) * k
-            y = y.reshape((*batch, left, here, right) if left > 1 else (*batch, here, right))  # type: ignore[arg-type]
+            y = y.reshape((*batch, here, right) if left == 1 else (*batch, left, here, right))  # type: ignore[arg-type]
             if isinstance(members[0], Dense):
                 y = kron_matmul([f.matrix for f in members], y, adjoint=adjoint)  # type: ignore[attr-defined]
             else:
@@ -183,6 +183,14 @@ class Kronecker(LinearOperator):
         for f in self.factors:
             out = out * f._trace(ctx)
         return self._scaled(out)
+
+
+def _widen(op: LinearOperator, dtype: object) -> LinearOperator:
+    """Bring a single precision matrix among double precision ones to theirs, once instead of in every product."""
+    wide = op.dtype == dtype or eps_of(op.dtype) == eps_of(dtype)
+    if wide or not isinstance(op, (Dense, Diagonal)):
+        return op
+    return op._like(cast(op.matrix, dtype)) if isinstance(op, Dense) else Diagonal(cast(op.values, dtype))
 
 
 def _is_one(scale: Scalar) -> bool:

@@ -153,7 +153,7 @@ def collapse(terms: Sequence[LinearOperator]) -> LinearOperator:
 
 @SCALE.register(LinearOperator, object)
 def _scaled(a: LinearOperator, scalar: Scalar) -> LinearOperator:
-    return Scaled(scalar, a)
+    return a if isinstance(scalar, (int, float)) and scalar == 1 else Scaled(scalar, a)
 
 
 @SCALE.register(Scaled, object)

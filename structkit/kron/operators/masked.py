@@ -84,7 +84,7 @@ class Masked(LinearOperator):
         """Full-length array with `X` at `positions` along the last but one (for vectors the only) axis."""
         shape = (n,) if X.ndim == 1 else (*X.shape[:-2], n, X.shape[-1])
         if is_torch(X):
-            index = get_namespace(X).asarray(positions, device=X.device)  # type: ignore[attr-defined]
+            index = self._index_tensor(X, positions)
             zeros = X.new_zeros(shape)  # type: ignore[attr-defined]
             return zeros.index_copy(0 if X.ndim == 1 else X.ndim - 2, index, X)
         # Only the observed positions are ever written, so the zeros in between survive from call to call.
@@ -98,9 +98,18 @@ class Masked(LinearOperator):
             buffer[..., positions, :] = X
         return buffer
 
+    def _index_tensor(self, X: Array, positions: np.ndarray) -> Array:
+        """Positions on the device of `X`, moved there once."""
+        slot = "row_index" if positions is self.rows else "column_index"
+        index = getattr(self._local, slot, None)
+        if index is None or index.device != X.device:  # type: ignore[attr-defined]
+            index = get_namespace(X).asarray(positions.copy(), device=X.device)  # type: ignore[attr-defined]
+            setattr(self._local, slot, index)
+        return index
+
     def _gather(self, Y: Array, positions: np.ndarray) -> Array:
         xp = get_namespace(Y)
-        index = xp.asarray(positions, device=Y.device) if is_torch(Y) else positions  # type: ignore[attr-defined]
+        index = self._index_tensor(Y, positions) if is_torch(Y) else positions
         return xp.take(Y, index, axis=0 if Y.ndim == 1 else Y.ndim - 2)
 
     def _matmat(self, X: Array) -> Array:

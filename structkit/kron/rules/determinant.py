@@ -8,7 +8,7 @@ import math
 from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotSymmetricError
 from structkit._core.types import Array
-from structkit.kron.operators.base import Adjoint, Conjugate, Context, LinearOperator, Scalar
+from structkit.kron.operators.base import Adjoint, Conjugate, Context, LinearOperator, Scalar, as_float
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
@@ -21,10 +21,11 @@ from structkit.kron.operators.lazy import Product, Scaled
 from structkit.kron.operators.low_rank import LowRankPlusDiagonal
 from structkit.kron.operators.sparse import Sparse
 from structkit.kron.operators.sum_of_kroneckers import SumOfKroneckers
+from structkit.kron.operators.toeplitz import Toeplitz
 from structkit.kron.rules.factorizations import SparseLU
 from structkit.kron.rules.simultaneous import simultaneous_eigh
 from structkit.kron.rules.spectral import per_factor
-from structkit.kron.rules.structured import BandedBlocks, BlockLU, SchurSum, Woodbury
+from structkit.kron.rules.structured import BandedBlocks, BlockLU, SchurSum, Woodbury, durbin_logdet
 from structkit.kron.rules.tables import (
     EIGH,
     SLOGDET,
@@ -65,7 +66,7 @@ def _scalar_slogdet(ctx: Context, scalar: Scalar, n: int) -> SlogdetResult:
     """Determinant of ``scalar * I`` of size `n`."""
     s = ctx.zeros(()) + scalar  # type: ignore[operator]
     size = ctx.xp.abs(s)
-    if float(size) == 0:
+    if as_float(size) == 0:
         return _result(ctx, 0.0 if n else 1.0, -math.inf if n else 0.0)
     return SlogdetResult(_power(s / size, n), _scalar(float(n) * ctx.xp.log(size)))
 
@@ -81,6 +82,14 @@ def _dense(op: Dense) -> SlogdetResult:
     require_square(op, "slogdet")
     sign, logabs = op._context().xp.linalg.slogdet(op.matrix)
     return SlogdetResult(sign, logabs)
+
+
+@SLOGDET.register(Toeplitz)
+def _toeplitz(op: Toeplitz) -> SlogdetResult:
+    """Hermitian positive definite: Durbin's recursion, O(n^2). Others become dense."""
+    require_square(op, "slogdet")
+    value = durbin_logdet(op.column) if op.is_hermitian and not is_torch(op.column) else None  # type: ignore[arg-type]
+    return _fallback(op) if value is None else _result(op._context(), 1.0, value)
 
 
 @SLOGDET.register(Identity)

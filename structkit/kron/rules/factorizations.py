@@ -10,19 +10,14 @@ import numpy as np
 from structkit._backend.namespace import cast, get_namespace, is_torch, result_dtype
 from structkit._core.errors import NotSymmetricError, SingularFactorError, StructKitError
 from structkit._core.types import Array
+from structkit.kron.operators.base import as_float, eps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scipy.sparse import csr_array
 
-__all__ = ["LU", "SparseLU", "TriangularSolve", "by_columns", "check_hermitian", "eps_of", "hermitian_gap"]
-
-
-def eps_of(dtype: object) -> float:
-    """Machine epsilon of a numpy or torch dtype."""
-    single = str(dtype).rsplit(".", maxsplit=1)[-1] in ("float32", "complex64")
-    return float(np.finfo(np.float32 if single else np.float64).eps)
+__all__ = ["LU", "SparseLU", "TriangularSolve", "by_columns", "check_hermitian", "hermitian_gap"]
 
 
 def by_columns(solve: Callable[[Array], Array], B: Array) -> Array:
@@ -41,8 +36,8 @@ def hermitian_gap(A: Array) -> float:
     if A.shape[0] == 0:
         return 0.0
     gap = xp.max(xp.abs(A - xp.conj(xp.matrix_transpose(A))))
-    size = float(xp.max(xp.abs(A)))
-    return float(gap) / size if size > 0 else 0.0
+    size = as_float(xp.max(xp.abs(A)))
+    return as_float(gap) / size if size > 0 else 0.0
 
 
 def check_hermitian(A: Array, operation: str, name: str = "matrix") -> None:
@@ -100,7 +95,7 @@ class LU:
             return 0.0
         eye = xp.eye(self.matrix.shape[0], dtype=self.matrix.dtype, device=self.matrix.device)  # type: ignore[attr-defined]
         inverse = xp.linalg.lu_solve(self.lu, self.pivots, eye)
-        norms = [float(xp.max(xp.sum(xp.abs(a), axis=0))) for a in (self.matrix, inverse)]
+        norms = [as_float(xp.max(xp.sum(xp.abs(a), axis=0))) for a in (self.matrix, inverse)]
         return 1 / (norms[0] * norms[1]) if math.isfinite(norms[1]) else 0.0
 
     def _solve(self, B: Array, adjoint: bool) -> Array:
@@ -154,7 +149,7 @@ class TriangularSolve:
         elif is_torch(matrix):
             eye = xp.eye(n, dtype=matrix.dtype, device=matrix.device)  # type: ignore[attr-defined]
             inverse = xp.linalg.solve_triangular(matrix, eye, upper=not lower)
-            norms = [float(xp.max(xp.sum(xp.abs(a), axis=0))) for a in (matrix, inverse)]
+            norms = [as_float(xp.max(xp.sum(xp.abs(a), axis=0))) for a in (matrix, inverse)]
             rcond = 1 / (norms[0] * norms[1])
         else:
             from scipy.linalg import get_lapack_funcs

@@ -8,7 +8,7 @@ from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotPositiveDefiniteError, NotSymmetricError, SingularFactorError
 from structkit._core.types import Array
 from structkit.kron.iterative import solve_cg, warn_unconverged
-from structkit.kron.operators.base import MATMUL, SCALE, Adjoint, Conjugate, LinearOperator
+from structkit.kron.operators.base import MATMUL, SCALE, Adjoint, Conjugate, LinearOperator, as_float, eps_of
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
@@ -23,7 +23,7 @@ from structkit.kron.operators.masked import Masked
 from structkit.kron.operators.sparse import Sparse
 from structkit.kron.operators.sum_of_kroneckers import SumOfKroneckers
 from structkit.kron.operators.toeplitz import Toeplitz
-from structkit.kron.rules.factorizations import LU, SparseLU, TriangularSolve, eps_of
+from structkit.kron.rules.factorizations import LU, SparseLU, TriangularSolve
 from structkit.kron.rules.preconditioners import closest_product, full_grid_inverse
 from structkit.kron.rules.simultaneous import check_positive, simultaneous_eigh
 from structkit.kron.rules.spectral import per_factor, real_diagonal
@@ -100,8 +100,8 @@ def _identity(op: Identity, **options: object) -> LinearOperator:
 def _diagonal(op: Diagonal, **options: object) -> LinearOperator:
     xp = op._context().xp
     size = xp.abs(op.values)
-    smallest = float(xp.min(size)) if op.shape[0] else 1.0
-    largest = float(xp.max(size)) if op.shape[0] else 1.0
+    smallest = as_float(xp.min(size)) if op.shape[0] else 1.0
+    largest = as_float(xp.max(size)) if op.shape[0] else 1.0
     # Each entry is its own system, so spread does no harm; only zeros and what is not finite do.
     if not (smallest > 0 and math.isfinite(largest)):
         raise SingularFactorError(
@@ -151,10 +151,10 @@ def _kron_sum(op: KroneckerSum, **options: object) -> LinearOperator:
     sums = values.diagonal()
     xp = op._context().xp
     size = xp.abs(sums)
-    if op.shape[0] and not float(xp.min(size)) > eps_of(op.dtype) * float(xp.max(size)):
+    if op.shape[0] and not as_float(xp.min(size)) > eps_of(op.dtype) * as_float(xp.max(size)):
         raise SingularFactorError(
-            f"{op!r} is singular to working precision: sums of the factors' eigenvalues from {float(xp.min(size)):.3e} "
-            f'to {float(xp.max(size)):.3e} in modulus. Shift it (op + c * Identity(n)), or use method="pinv".'
+            f"{op!r} is singular to working precision: sums of the eigenvalues from {as_float(xp.min(size)):.3e} "
+            f'to {as_float(xp.max(size)):.3e} in modulus. Shift it (op + c * Identity(n)), or use method="pinv".'
         )
     return Congruence(vectors, 1 / sums, unitary=True)  # type: ignore[operator]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structkit._backend.namespace import get_namespace
 from structkit._core.types import Array
-from structkit.kron.operators.base import SCALE, Adjoint, LinearOperator
+from structkit.kron.operators.base import SCALE, Adjoint, LinearOperator, as_float, eps_of
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
@@ -12,7 +12,6 @@ from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.lazy import Scaled
 from structkit.kron.operators.toeplitz import Toeplitz
-from structkit.kron.rules.factorizations import eps_of
 from structkit.kron.rules.spectral import per_factor
 from structkit.kron.rules.tables import EIGH, PINV, densify
 
@@ -22,7 +21,7 @@ __all__: list[str] = []
 def _cutoff(rcond: float | None, values: Array, size: int) -> float:
     """Singular values below this count as zero: ``rcond`` (default ``size * eps``) times the largest."""
     xp = get_namespace(values)
-    largest = float(xp.max(xp.abs(values))) if values.shape[0] else 0.0
+    largest = as_float(xp.max(xp.abs(values))) if values.shape[0] else 0.0
     return (size * eps_of(values.dtype) if rcond is None else rcond) * largest
 
 

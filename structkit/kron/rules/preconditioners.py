@@ -6,7 +6,7 @@ import math
 
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array
-from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.base import LinearOperator, as_float
 from structkit.kron.operators.diagonal import Diagonal
 from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.kronecker_plus_diagonal import KroneckerPlusDiagonal
@@ -27,7 +27,7 @@ def closest_product(op: KroneckerPlusDiagonal) -> KroneckerPlusDiagonal:
     d = xp.real(op.diag.diagonal()) if xp.isdtype(op.dtype, "complex floating") else op.diag.diagonal()
     if op.shape[0] == 0:
         return KroneckerPlusDiagonal(op.kron, 1.0)
-    smallest, mean = float(xp.min(d)), float(xp.mean(d))
+    smallest, mean = as_float(xp.min(d)), as_float(xp.mean(d))
     if smallest < 0:
         raise NotPositiveDefiniteError(
             f"The diagonal reaches {smallest:.3e}; conjugate gradients need it non-negative. "
@@ -42,7 +42,7 @@ def closest_product(op: KroneckerPlusDiagonal) -> KroneckerPlusDiagonal:
         others = tuple(a for a in range(len(sizes)) if a != axis)
         effect = (xp.mean(logs, axis=others) if others else logs) - overall
         factors.append(Diagonal(xp.exp(effect)))
-    return KroneckerPlusDiagonal(op.kron, Kronecker(*factors, scale=math.exp(float(overall))))
+    return KroneckerPlusDiagonal(op.kron, Kronecker(*factors, scale=math.exp(as_float(overall))))
 
 
 def full_grid_inverse(op: Masked) -> LinearOperator:

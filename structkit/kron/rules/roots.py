@@ -7,7 +7,7 @@ import math
 from structkit._backend.namespace import get_namespace
 from structkit._core.errors import NotPositiveDefiniteError, NotSymmetricError
 from structkit._core.types import Array
-from structkit.kron.operators.base import SCALE, LinearOperator, is_complex
+from structkit.kron.operators.base import SCALE, LinearOperator, as_float, eps_of, is_complex
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
@@ -17,7 +17,7 @@ from structkit.kron.operators.kronecker_plus_diagonal import KroneckerPlusDiagon
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.lazy import Scaled
 from structkit.kron.operators.toeplitz import Toeplitz
-from structkit.kron.rules.factorizations import check_hermitian, eps_of, hermitian_gap
+from structkit.kron.rules.factorizations import check_hermitian, hermitian_gap
 from structkit.kron.rules.spectral import per_factor, real_diagonal
 from structkit.kron.rules.structured import BandedBlocks
 from structkit.kron.rules.tables import CHOLESKY, EIGH, SQRTM, densify, require_square, require_square_factors
@@ -33,7 +33,7 @@ def cholesky_of(A: Array, name: str = "matrix") -> Array:
     try:
         L = xp.linalg.cholesky(A)
     except (ArithmeticError, RuntimeError, ValueError) as err:  # LinAlgError of numpy and torch
-        smallest = float(xp.linalg.eigvalsh(A)[0]) if bool(xp.all(xp.isfinite(A))) else math.nan
+        smallest = as_float(xp.linalg.eigvalsh(A)[0]) if bool(xp.all(xp.isfinite(A))) else math.nan
         raise NotPositiveDefiniteError(
             f"{name} of shape {tuple(A.shape)} is not positive definite: smallest eigenvalue {smallest:.3e}. "
             "Add a diagonal shift (noise) if it should be."
@@ -70,7 +70,7 @@ def _root_of_diagonal(values: Array, operation: str, *, strict: bool) -> Array:
     bad = values <= 0 if strict else values < 0  # type: ignore[operator]
     if values.shape[0] and bool(xp.any(bad)):
         raise NotPositiveDefiniteError(
-            f"The diagonal reaches {float(xp.min(values)):.3e}; {operation} needs "
+            f"The diagonal reaches {as_float(xp.min(values)):.3e}; {operation} needs "
             f"{'positive' if strict else 'non-negative'} entries."
         )
     return xp.sqrt(values)
@@ -121,10 +121,10 @@ def _sqrtm_dense(op: Dense) -> LinearOperator:
     A, xp = op.matrix, get_namespace(op.matrix)
     if hermitian_gap(A) <= 1e3 * eps_of(A.dtype):
         w, V = xp.linalg.eigh(A)
-        floor = -eps_of(A.dtype) * A.shape[0] * (float(xp.max(xp.abs(w))) if w.shape[0] else 0.0)
-        if w.shape[0] and float(w[0]) < floor:  # type: ignore[arg-type]
+        floor = -eps_of(A.dtype) * A.shape[0] * (as_float(xp.max(xp.abs(w))) if w.shape[0] else 0.0)
+        if w.shape[0] and as_float(w[0]) < floor:  # type: ignore[arg-type]
             raise NotPositiveDefiniteError(
-                f"matrix of shape {tuple(A.shape)} has the negative eigenvalue {float(w[0]):.3e}; "  # type: ignore[arg-type]
+                f"matrix of shape {tuple(A.shape)} has the negative eigenvalue {as_float(w[0]):.3e}; "  # type: ignore[arg-type]
                 "sqrtm of a Hermitian matrix needs non-negative ones."
             )
         return Dense((V * xp.sqrt(xp.clip(w, 0, None))) @ xp.conj(V).T)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from structkit._backend.namespace import cast
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array
-from structkit.kron.operators.base import ADD, LinearOperator
+from structkit.kron.operators.base import ADD, LinearOperator, as_float, eps_of
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.kronecker import Kronecker
-from structkit.kron.rules.factorizations import TriangularSolve, check_hermitian, eps_of
+from structkit.kron.rules.factorizations import TriangularSolve, check_hermitian
 from structkit.kron.rules.roots import cholesky_of
 from structkit.kron.rules.spectral import real_scale
 
@@ -72,7 +72,7 @@ def check_positive(xp: object, values: Array, reference: Array, name: str) -> No
     """Raise unless every eigenvalue is above rounding of the largest."""
     if not values.shape[0]:
         return
-    smallest, largest = float(xp.min(values)), float(xp.max(xp.abs(reference)))  # type: ignore[attr-defined]
+    smallest, largest = as_float(xp.min(values)), as_float(xp.max(xp.abs(reference)))  # type: ignore[attr-defined]
     if not smallest > eps_of(values.dtype) * largest:
         raise NotPositiveDefiniteError(
             f"{name} is not positive definite to working precision: eigenvalues from {smallest:.3e} to {largest:.3e}. "

@@ -16,14 +16,15 @@ from structkit._core.errors import (
     SingularFactorError,
 )
 from structkit._core.types import Array
+from structkit.kron.operators.base import eps_of
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.low_rank import LowRankPlusDiagonal
 from structkit.kron.operators.toeplitz import Toeplitz
 from structkit.kron.products import kron_matmul
-from structkit.kron.rules.factorizations import LU, by_columns, eps_of
+from structkit.kron.rules.factorizations import LU, by_columns
 
-__all__ = ["BandedBlocks", "BlockLU", "Levinson", "SchurSum", "Woodbury"]
+__all__ = ["BandedBlocks", "BlockLU", "Levinson", "SchurSum", "Woodbury", "durbin_logdet"]
 
 
 class Levinson:
@@ -77,6 +78,24 @@ class Levinson:
     def solve_adjoint(self, B: Array) -> Array:
         """Solve with the conjugate transpose."""
         return by_columns(lambda b: self._solve(self.op.H, b, True), B)  # type: ignore[arg-type, return-value]
+
+
+def durbin_logdet(column: np.ndarray) -> float | None:
+    """Log-determinant of a Hermitian Toeplitz matrix by Durbin's recursion; None unless positive definite.
+
+    The prediction errors of the recursion are the ratios of successive leading minors.
+    """
+    error = float(column[0].real)
+    logdet = 0.0
+    a = np.zeros(0, column.dtype)
+    for k in range(1, len(column)):
+        if not error > 0:
+            return None
+        logdet += np.log(error)
+        reflection = -(column[k] + a @ column[k - 1 : 0 : -1]) / error
+        a = np.append(a + reflection * a[::-1].conj(), reflection)
+        error *= 1 - abs(reflection) ** 2
+    return float(logdet + np.log(error)) if error > 0 else None
 
 
 class BandedBlocks:
@@ -315,7 +334,7 @@ class SchurSum:
         tensor = rotated.reshape((*self.op.row_sizes, B.shape[-1]))  # type: ignore[arg-type]
         solved = _back_substitute(self.T, 0.0, tensor).reshape(B.shape)  # type: ignore[arg-type]
         X = kron_matmul(self.Q, solved)
-        return (X if np.dtype(dtype).kind == "c" else X.real).astype(dtype)  # type: ignore[call-overload, union-attr]
+        return (X if np.dtype(dtype).kind == "c" else X.real).astype(dtype)  # type: ignore[call-overload, union-attr, attr-defined]
 
     def solve(self, B: Array) -> Array:
         """Solve for ``(..., N, k)``."""
