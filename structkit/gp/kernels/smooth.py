@@ -109,10 +109,9 @@ class RationalQuadratic(Scaled):
         return root, v, xp.log1p(near * near) + 2.0 * xp.log(beyond)
 
     @staticmethod
-    def _ratios(v: Array) -> tuple[Array, Array]:
-        """v / rho and 1 / rho with rho**2 = 1 + v**2, both bounded by one."""
-        xp = get_namespace(v)
-        inverse = 1.0 / xp.hypot(v, xp.ones_like(v))  # type: ignore[operator]
+    def _ratios(v: Array, log_b: Array) -> tuple[Array, Array]:
+        """v / rho and 1 / rho with rho**2 = 1 + v**2 = exp(log_b), both bounded by one."""
+        inverse = get_namespace(v).exp(-0.5 * log_b)
         return v * inverse, inverse
 
     @staticmethod
@@ -143,7 +142,7 @@ class RationalQuadratic(Scaled):
         h = self.variance * get_namespace(tau).exp(-self.alpha * log_b)
         if not order:
             return [h]
-        t, inverse = self._ratios(v)
+        t, inverse = self._ratios(v, log_b)
         rising: list[object] = [1.0]
         for k in range(order):
             rising.append(-(self.alpha + k) * rising[-1])  # type: ignore[operator]
@@ -153,7 +152,7 @@ class RationalQuadratic(Scaled):
         # d h / d log alpha = h L with L = alpha (s / (1 + s) - log(1 + s)), s = v^2.
         order = len(D) - 1
         root, v, log_b = state
-        t, inverse = self._ratios(v)
+        t, inverse = self._ratios(v, log_b)
         logs: list[object] = [0.0, *((-1.0) ** (k - 1) * math.factorial(k - 1) for k in range(1, order + 1))]
         reciprocal: list[object] = [(-1.0) ** k * math.factorial(k) for k in range(order + 1)]
         of_log = self._power_series(root, t, inverse, logs, order)

@@ -118,17 +118,33 @@ class SpectralMixture(Stationary):
         return total
 
     def _gradients(self, tau: Array, order: int) -> list[list[Array]]:
+        names = self.parameter_names
         found: dict[str, list[Array]] = {}
+        for q, triple in enumerate(self._triples()):
+            wanted = {n for n in ("weights", "frequencies", "lengthscales") if f"{n}[{q}]" in names}
+            found |= {f"{n}[{q}]": g for n, g in self._component_gradients(triple, tau, order, wanted).items()}
+        return [found[name] for name in names]
+
+    def _component_gradients(
+        self, triple: tuple[float, float, float], tau: Array, order: int, wanted: set[str]
+    ) -> dict[str, list[Array]]:
+        """Gradients in the hyperparameters of one component, as far as `wanted`."""
+        if not wanted:
+            return {}
+        w, f, ell = triple
         orders = range(order + 1)
-        for q, (w, f, ell) in enumerate(self._triples()):
-            G, (C, S) = self._profile(tau, ell, order + 1), self._carrier(tau, f, order)
-            found[f"weights[{q}]"] = [w * leibniz(G, C, m) for m in orders]
+        G, (C, S) = self._profile(tau, ell, order + ("lengthscales" in wanted)), self._carrier(tau, f, order)
+        found = {}
+        if "weights" in wanted:
+            found["weights"] = [w * leibniz(G, C, m) for m in orders]
+        if "frequencies" in wanted:
             # The derivative in f is -2 pi tau g sin(omega tau): Leibniz once more for the factor tau.
             odd = [(-2 * math.pi) * (w * leibniz(G, S, m)) for m in orders]
-            found[f"frequencies[{q}]"] = [tau * odd[m] + m * odd[m - 1] if m else tau * odd[0] for m in orders]
-            stretch = [-(tau * G[m + 1] + m * G[m]) for m in orders]
-            found[f"lengthscales[{q}]"] = [w * leibniz(stretch, C, m) for m in orders]
-        return [found[name] for name in self.parameter_names]
+            found["frequencies"] = [tau * odd[m] + m * odd[m - 1] if m else tau * odd[0] for m in orders]
+        if "lengthscales" in wanted:
+            stretch = [-(tau * G[m + 1] + m * G[m]) if m else -(tau * G[1]) for m in orders]
+            found["lengthscales"] = [w * leibniz(stretch, C, m) for m in orders]
+        return found
 
     def _components(self) -> list[Component]:
         smooth = self.envelope == "gaussian"
