@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from structkit._backend.namespace import cast, get_namespace, is_torch, result_dtype
 from structkit._core.errors import NotPositiveDefiniteError, SingularFactorError
 from structkit._core.types import Array
-from structkit.kron.decompositions import check_symmetric, machine_eps
+from structkit.kron.decompositions import check_symmetric, eigh, machine_eps
 
 __all__ = ["LOG_MAX", "Spectrum", "check_noise", "check_shifted", "outer", "spectrum"]
 
@@ -52,7 +52,7 @@ def spectrum(factors: Sequence[Array], operation: str, *, semidefinite: bool = T
     vectors, values, scales = [], [], []
     for i, a in enumerate(factors):
         xp = get_namespace(a)
-        w, V = xp.linalg.eigh(a)
+        w, V = eigh(a)
         largest = float(abs(w).max()) if w.shape[0] else 0.0  # type: ignore[arg-type]
         if not math.isfinite(largest):
             raise ValueError(f"factors[{i}] contains NaN or infinity.")
@@ -65,7 +65,7 @@ def spectrum(factors: Sequence[Array], operation: str, *, semidefinite: bool = T
                     "Check the covariance function, or add a small multiple of the identity to this factor."
                 )
             if smallest < 0:
-                w = xp.where(w < 0, w * 0, w)
+                w = xp.where(w < 0, w * 0, w)  # type: ignore[operator]
         scale = largest if largest > 0 else 1.0
         vectors.append(V)
         values.append(w / scale)

@@ -2,6 +2,7 @@ r"""Decompositions of Kronecker products, factor by factor, and numbers that fol
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,6 +20,7 @@ __all__ = [
     "KronSVD",
     "KronSlogdet",
     "check_symmetric",
+    "eigh",
     "kron_cholesky",
     "kron_diag",
     "kron_eigh",
@@ -85,7 +87,7 @@ def kron_eigh(factors: Sequence[Array]) -> KronEigh:
     """
     arrays = square_factors(factors, "kron_eigh")
     check_symmetric(arrays, "kron_eigh")
-    pairs = [get_namespace(a).linalg.eigh(a) for a in arrays]
+    pairs = [eigh(a) for a in arrays]
     return KronEigh([w for w, _ in pairs], [V for _, V in pairs])
 
 
@@ -334,7 +336,28 @@ def square_factors(factors: Sequence[Array], operation: str) -> list[Array]:
 
 def machine_eps(a: Array) -> float:
     """Return the distance from 1 to the next number in the precision of `a`."""
-    return 2.0**-23 if str(a.dtype).split(".")[-1] in ("float32", "complex64") else 2.0**-52
+    return _eps_of(a.dtype)
+
+
+@functools.cache
+def _eps_of(dtype: object) -> float:
+    """Machine epsilon of a dtype of any library."""
+    return 2.0**-23 if str(dtype).split(".")[-1] in ("float32", "complex64") else 2.0**-52
+
+
+def eigh(a: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of one symmetric (Hermitian) matrix by the fastest driver at hand."""
+    if is_torch(a) or a.ndim > 2 or 0 in a.shape:
+        return get_namespace(a).linalg.eigh(a)
+    # scipy's LAPACK is a quarter faster here than the one numpy is linked to, and divide and conquer its best driver.
+    import scipy.linalg
+
+    try:
+        return scipy.linalg.eigh(np.asarray(a), driver="evd")
+    except ValueError as err:
+        if isinstance(err, np.linalg.LinAlgError):
+            raise
+        raise ValueError("A factor contains NaN or infinity.") from err
 
 
 def check_symmetric(arrays: Sequence[Array], operation: str) -> None:
@@ -342,6 +365,8 @@ def check_symmetric(arrays: Sequence[Array], operation: str) -> None:
     for i, a in enumerate(arrays):
         if 0 in a.shape:
             continue
+        if is_torch(a):
+            a = a.detach()  # type: ignore[attr-defined]
         adjoint = a.conj().swapaxes(-1, -2) if a.ndim > 2 else a.conj().T  # type: ignore[attr-defined]
         difference, scale = float(abs(a - adjoint).max()), float(abs(a).max())  # type: ignore[arg-type]
         if not difference <= 10 * a.shape[-1] * machine_eps(a) * scale:

@@ -197,9 +197,10 @@ def _factor_gradient(spec: Spectrum, d: int, inverse: Array, q: Array, log_unit:
     log_others = spec.log_scale - math.log(spec.scales[d])
     n = inverse.shape[d]
     xp = get_namespace(q)
-    rows = xp.moveaxis(inverse, d, 0).reshape(n, -1) if inverse.shape[d] else inverse.reshape(0, 0)
-    columns = xp.moveaxis(q, d, 0).reshape(n, -1) if inverse.shape[d] else q.reshape(0, 0)
-    weights = outer(others).reshape(-1) if others else inverse[:1] * 0 + 1
+    rest = math.prod(inverse.shape[:d]) * math.prod(inverse.shape[d + 1 :])
+    rows = xp.moveaxis(inverse, d, 0).reshape(n, rest)
+    columns = xp.moveaxis(q, d, 0).reshape(n, rest)
+    weights = outer(others).reshape(-1) if others else xp.ones_like(inverse[:1])
     trace = (rows @ weights) * math.exp(log_others - log_unit)
     fit = (columns * weights) @ columns.conj().T * math.exp(min(log_others, 700.0))
     V = spec.vectors[d]

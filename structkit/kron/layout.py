@@ -165,7 +165,7 @@ def unvec(x: Array, shape: Sequence[int], order: str = "C") -> Array:
     shape = tuple(int(s) for s in shape)
     if x.ndim != 1 or x.shape[0] != math.prod(shape):
         raise ShapeError(f"x has shape {tuple(x.shape)}; expected ({math.prod(shape)},) for a tensor of shape {shape}.")
-    return _reversed(x.reshape(*(shape if order == "C" else shape[::-1])), order)
+    return _reversed(x.reshape(shape if order == "C" else shape[::-1]), order)
 
 
 def _reversed(X: Array, order: str) -> Array:
