@@ -86,8 +86,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     if args.worker is not None:
         return worker(args)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    counts = [n for n in args.threads if n <= cores] or [1]
+    if counts != args.threads:
+        print(f"{cores} core(s) here: running with {counts} thread(s) instead of {args.threads}")
     with tempfile.TemporaryDirectory() as folder:
-        runs = {n: run_worker(n, args, Path(folder)) for n in args.threads}
+        runs = {n: run_worker(n, args, Path(folder)) for n in counts}
     rows = {n: [Row(**r) for r in run["rows"]] for n, run in runs.items()}
     failures = sorted({f for run in runs.values() for f in run["failures"]})
     print("\na quick run judges no gates" if args.quick else summary(rows, OURS))
