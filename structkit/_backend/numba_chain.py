@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from structkit._backend.numba_stages import inplace, rotate
-from structkit._backend.numba_stages_complex import inplace_c, rotate_c
+from structkit._backend.numba_stages import inplace_2, inplace_3, inplace_4, rotate_2, rotate_3, rotate_4
+from structkit._backend.numba_stages_complex import inplace_2c, inplace_3c, inplace_4c, rotate_2c, rotate_3c, rotate_4c
 
 __all__ = ["chain", "chain_complex"]
 
@@ -79,129 +79,12 @@ def _join(
 
 
 @compiled
-def _columns_first(src: np.ndarray, so: int, dst: np.ndarray, L: int, k: int) -> None:
+def _columns_first(src: np.ndarray, so: int, dst: np.ndarray, do: int, L: int, k: int) -> None:
     """Transpose ``(L, k)`` to ``(k, L)``."""
     for j in range(k):
-        s, d = src[so + j : so + L * k], dst[j * L : (j + 1) * L]
+        s, d = src[so + j : so + L * k], dst[do + j * L : do + (j + 1) * L]
         for l in range(L):
             d[l] = s[l * k]
-
-
-@compiled
-def _sweep(buf: np.ndarray, size: int, a: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, s0: int, s1: int) -> None:
-    """Apply stages ``s0`` to ``s1 - 1`` to the leading axes of a buffer, in place."""
-    L, R = 1, size
-    for s in range(s0, s1):
-        n = sizes[s]
-        R //= n
-        inplace(n, buf, a, offsets[s], 0, L, R)
-        L *= n
-
-
-@compiled
-def _sweep_c(
-    re: np.ndarray, im: np.ndarray, size: int, a: np.ndarray, b: np.ndarray, offsets: np.ndarray, sizes: np.ndarray,
-    s0: int, s1: int,
-) -> None:  # fmt: skip
-    L, R = 1, size
-    for s in range(s0, s1):
-        n = sizes[s]
-        R //= n
-        inplace_c(n, re, im, a, b, offsets[s], 0, L, R)
-        L *= n
-
-
-@compiled
-def _rotations(
-    src: np.ndarray, so: int, dst: np.ndarray, do: int, t0: np.ndarray, t1: np.ndarray, size: int, k: int,
-    a: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, s0: int, s1: int,
-) -> None:  # fmt: skip
-    """Apply stages ``s0`` to ``s1 - 1`` to ``(n_s0, ..., n_s1-1, k)``, last axis first, between two small buffers."""
-    if k > 1:  # the columns go to the front, from where the rotations bring them back to the end
-        _columns_first(src, so, t0, size // k, k)
-        src, so = t0, 0
-        t0, t1 = t1, t0
-    for s in range(s1 - 1, s0, -1):
-        n = sizes[s]
-        rotate(n, src, so, t0, 0, a, offsets[s], size // n)
-        src, so = t0, 0
-        t0, t1 = t1, t0
-    n = sizes[s0]
-    rotate(n, src, so, dst, do, a, offsets[s0], size // n)
-
-
-@compiled
-def _rotations_c(
-    re: np.ndarray, im: np.ndarray, so: int, dst: np.ndarray, do: int, t0: np.ndarray, e0: np.ndarray, t1: np.ndarray,
-    e1: np.ndarray, size: int, k: int, a: np.ndarray, b: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, s0: int,
-    s1: int,
-) -> None:  # fmt: skip
-    if k > 1:
-        _columns_first(re, so, t0, size // k, k)
-        _columns_first(im, so, e0, size // k, k)
-        re, im, so = t0, e0, 0
-        t0, e0, t1, e1 = t1, e1, t0, e0
-    for s in range(s1 - 1, s0 - 1, -1):
-        n = sizes[s]
-        rotate_c(n, re, im, so, t0, e0, a, b, offsets[s], size // n)
-        re, im, so = t0, e0, 0
-        t0, e0, t1, e1 = t1, e1, t0, e0
-    _join(re, im, 0, size, dst, do, size, 1, size)
-
-
-@compiled
-def _phase(
-    x: np.ndarray, out: np.ndarray, phase: np.ndarray, i0: int, i1: int, buf: np.ndarray, t0: np.ndarray,
-    t1: np.ndarray, a: np.ndarray, offsets: np.ndarray, sizes: np.ndarray,
-) -> None:  # fmt: skip
-    kind, s0, s1, s2 = phase[0], phase[1], phase[2], phase[3]
-    P, R, W, k = phase[4], phase[5], phase[6], phase[7]
-    if kind == PANEL:
-        per_row = (R + W - 1) // W
-        for i in range(i0, i1):
-            c = (i % per_row) * W
-            w = min(W, R - c)
-            base = (i // per_row) * P * R + c
-            _copy(x, base, R, buf, 0, w, P, w)
-            _sweep(buf, P * w, a, offsets, sizes, s0, s1)
-            _copy(buf, 0, w, out, base, R, P, w)
-        return
-    for i in range(i0, i1):
-        _copy(x, i * P, P, buf, 0, P, 1, P)
-        _sweep(buf, P, a, offsets, sizes, s0, s1)
-        if s1 == s2:
-            _copy(buf, 0, P, out, i * P, P, 1, P)
-        else:
-            for c in range(0, P, W):
-                _rotations(buf, c, out, i * P + c, t0, t1, W, k, a, offsets, sizes, s1, s2)
-
-
-@compiled
-def _phase_c(
-    x: np.ndarray, out: np.ndarray, phase: np.ndarray, i0: int, i1: int, re: np.ndarray, im: np.ndarray,
-    t0: np.ndarray, e0: np.ndarray, t1: np.ndarray, e1: np.ndarray, a: np.ndarray, b: np.ndarray, offsets: np.ndarray,
-    sizes: np.ndarray,
-) -> None:  # fmt: skip
-    kind, s0, s1, s2 = phase[0], phase[1], phase[2], phase[3]
-    P, R, W, k = phase[4], phase[5], phase[6], phase[7]
-    if kind == PANEL:
-        per_row = (R + W - 1) // W
-        for i in range(i0, i1):
-            c = (i % per_row) * W
-            w = min(W, R - c)
-            base = (i // per_row) * P * R + c
-            _split(x, base, R, re, im, 0, w, P, w)
-            _sweep_c(re, im, P * w, a, b, offsets, sizes, s0, s1)
-            _join(re, im, 0, w, out, base, R, P, w)
-        return
-    for i in range(i0, i1):
-        _split(x, i * P, P, re, im, 0, P, 1, P)
-        _sweep_c(re, im, P, a, b, offsets, sizes, s0, s1)
-        if s1 == s2:
-            _join(re, im, 0, P, out, i * P, P, 1, P)
-        else:
-            for c in range(0, P, W):
-                _rotations_c(re, im, c, out, i * P + c, t0, e0, t1, e1, W, k, a, b, offsets, sizes, s1, s2)
 
 
 @compiled
@@ -212,17 +95,59 @@ def chain(
     """Run phases ``lo`` to ``hi - 1``, or the share `part` of `parts` of the single phase ``lo``.
 
     A row of `phases` is ``(kind, s0, s1, s2, extent, inner, width, columns, count)``; see
-    `structkit.kron._chain.layout`. The last row holds the lengths of the pieces of `work`.
+    `structkit.kron._chain.layout`. The last row holds the lengths of the pieces of `work`. A task copies a panel or a
+    block into a buffer, applies stages ``s0`` to ``s1 - 1`` there in place, and writes it back; in a block, stages
+    ``s1`` to ``s2 - 1`` come after that, by rotations of sub-blocks between two small buffers. Every stage function is
+    called from one place only: each further call would compile its loops again.
     """
     offsets = _offsets(sizes)
     na, nb, nt = phases[-1, 0], phases[-1, 1], phases[-1, 2]
     a, buf = work[:na], work[na : na + nb]
-    t0, t1 = work[na + nb : na + nb + nt], work[na + nb + nt : na + nb + 2 * nt]
+    small = work[na + nb : na + nb + 2 * nt]
     _pack(raw, sizes, pairs, a)
     for p in range(lo, hi):
-        count = phases[p, 8]
+        kind, s0, s1, s2 = phases[p, 0], phases[p, 1], phases[p, 2], phases[p, 3]
+        P, R, W, k, count = phases[p, 4], phases[p, 5], phases[p, 6], phases[p, 7], phases[p, 8]
         src = x if p == 0 else out
-        _phase(src, out, phases[p], count * part // parts, count * (part + 1) // parts, buf, t0, t1, a, offsets, sizes)
+        per_row = (R + W - 1) // W
+        for i in range(count * part // parts, count * (part + 1) // parts):
+            if kind == PANEL:
+                c = (i % per_row) * W
+                base, rows, width, step = (i // per_row) * P * R + c, P, min(W, R - c), R
+            else:
+                base, rows, width, step = i * P, 1, P, P
+            _copy(src, base, step, buf, 0, width, rows, width)
+            L, rest = 1, rows * width
+            for s in range(s0, s1):
+                n = sizes[s]
+                rest //= n
+                if n == 2:
+                    inplace_2(buf, a, offsets[s], 0, L, rest)
+                elif n == 3:
+                    inplace_3(buf, a, offsets[s], 0, L, rest)
+                else:
+                    inplace_4(buf, a, offsets[s], 0, L, rest)
+                L *= n
+            if s1 == s2:
+                _copy(buf, 0, width, out, base, step, rows, width)
+                continue
+            for c in range(0, P, W):
+                y, yo, z, zo = buf, c, small, 0
+                if k > 1:
+                    # the columns go to the front, from where the rotations bring them back to the end
+                    _columns_first(y, yo, small, 0, W // k, k)
+                    y, yo, zo = small, 0, nt
+                for s in range(s2 - 1, s1 - 1, -1):
+                    n = sizes[s]
+                    if s == s1:
+                        z, zo = out, base + c
+                    if n == 2:
+                        rotate_2(y, yo, z, zo, a, offsets[s], W // n)
+                    elif n == 3:
+                        rotate_3(y, yo, z, zo, a, offsets[s], W // n)
+                    else:
+                        rotate_4(y, yo, z, zo, a, offsets[s], W // n)
+                    y, yo, zo = small, zo, nt - zo
 
 
 @compiled
@@ -230,22 +155,56 @@ def chain_complex(
     x: np.ndarray, out: np.ndarray, raw: np.ndarray, sizes: np.ndarray, pairs: np.ndarray, phases: np.ndarray,
     work: np.ndarray, lo: int, hi: int, part: int, parts: int,
 ) -> None:  # fmt: skip
-    """As `chain`; `x`, `out` are real views of complex arrays, `raw` is complex."""
+    """As `chain`, on two planes; `x`, `out` are real views of complex arrays, `raw` is complex."""
     offsets = _offsets(sizes)
     na, nb, nt = phases[-1, 0], phases[-1, 1], phases[-1, 2]
     a, b = work[:na], work[na : 2 * na]
-    o = 2 * na
-    re, im = work[o : o + nb], work[o + nb : o + 2 * nb]
-    o += 2 * nb
-    t0, e0, t1, e1 = work[o : o + nt], work[o + nt : o + 2 * nt], work[o + 2 * nt : o + 3 * nt], work[o + 3 * nt :]
+    re, im = work[2 * na : 2 * na + nb], work[2 * na + nb : 2 * na + 2 * nb]
+    o = 2 * na + 2 * nb
+    small, small_i = work[o : o + 2 * nt], work[o + 2 * nt : o + 4 * nt]
     packed = np.empty(offsets[-1] + sizes[-1] * sizes[-1], raw.dtype)
     _pack(raw, sizes, pairs, packed)
     for i in range(packed.size):
         a[i], b[i] = packed[i].real, packed[i].imag
     for p in range(lo, hi):
-        count = phases[p, 8]
+        kind, s0, s1, s2 = phases[p, 0], phases[p, 1], phases[p, 2], phases[p, 3]
+        P, R, W, k, count = phases[p, 4], phases[p, 5], phases[p, 6], phases[p, 7], phases[p, 8]
         src = x if p == 0 else out
-        _phase_c(
-            src, out, phases[p], count * part // parts, count * (part + 1) // parts, re, im, t0, e0, t1, e1, a, b,
-            offsets, sizes,
-        )  # fmt: skip
+        per_row = (R + W - 1) // W
+        for i in range(count * part // parts, count * (part + 1) // parts):
+            if kind == PANEL:
+                c = (i % per_row) * W
+                base, rows, width, step = (i // per_row) * P * R + c, P, min(W, R - c), R
+            else:
+                base, rows, width, step = i * P, 1, P, P
+            _split(src, base, step, re, im, 0, width, rows, width)
+            L, rest = 1, rows * width
+            for s in range(s0, s1):
+                n = sizes[s]
+                rest //= n
+                if n == 2:
+                    inplace_2c(re, im, a, b, offsets[s], 0, L, rest)
+                elif n == 3:
+                    inplace_3c(re, im, a, b, offsets[s], 0, L, rest)
+                else:
+                    inplace_4c(re, im, a, b, offsets[s], 0, L, rest)
+                L *= n
+            if s1 == s2:
+                _join(re, im, 0, width, out, base, step, rows, width)
+                continue
+            for c in range(0, P, W):
+                y, yi, yo, zo = re, im, c, 0
+                if k > 1:
+                    _columns_first(y, yo, small, 0, W // k, k)
+                    _columns_first(yi, yo, small_i, 0, W // k, k)
+                    y, yi, yo, zo = small, small_i, 0, nt
+                for s in range(s2 - 1, s1 - 1, -1):
+                    n = sizes[s]
+                    if n == 2:
+                        rotate_2c(y, yi, yo, small[zo:], small_i[zo:], a, b, offsets[s], W // n)
+                    elif n == 3:
+                        rotate_3c(y, yi, yo, small[zo:], small_i[zo:], a, b, offsets[s], W // n)
+                    else:
+                        rotate_4c(y, yi, yo, small[zo:], small_i[zo:], a, b, offsets[s], W // n)
+                    y, yi, yo, zo = small, small_i, zo, nt - zo
+                _join(y, yi, yo, W, out, base + c, W, 1, W)

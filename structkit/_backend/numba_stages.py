@@ -13,14 +13,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["inplace", "rotate"]
+__all__ = ["inplace_2", "inplace_3", "inplace_4", "rotate_2", "rotate_3", "rotate_4"]
 
 # Contraction to fused multiply-adds is the only liberty taken: no reordering, NaN and infinity as usual.
 compiled = njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 
 
 @compiled
-def _inplace_2(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
+def inplace_2(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a10, a11 = a[o], a[o + 1], a[o + 2], a[o + 3]
     for l in range(L):
         p = base + l * 2 * R
@@ -32,7 +32,7 @@ def _inplace_2(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int
 
 
 @compiled
-def _inplace_3(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
+def inplace_3(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a02 = a[o], a[o + 1], a[o + 2]
     a10, a11, a12 = a[o + 3], a[o + 4], a[o + 5]
     a20, a21, a22 = a[o + 6], a[o + 7], a[o + 8]
@@ -47,7 +47,7 @@ def _inplace_3(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int
 
 
 @compiled
-def _inplace_4(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
+def inplace_4(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a02, a03 = a[o], a[o + 1], a[o + 2], a[o + 3]
     a10, a11, a12, a13 = a[o + 4], a[o + 5], a[o + 6], a[o + 7]
     a20, a21, a22, a23 = a[o + 8], a[o + 9], a[o + 10], a[o + 11]
@@ -64,7 +64,7 @@ def _inplace_4(buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int
 
 
 @compiled
-def _rotate_2(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
+def rotate_2(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
     a00, a01, a10, a11 = a[o], a[o + 1], a[o + 2], a[o + 3]
     s = src[so : so + 2 * L]
     d0, d1 = dst[do : do + L], dst[do + L : do + 2 * L]
@@ -75,7 +75,7 @@ def _rotate_2(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray,
 
 
 @compiled
-def _rotate_3(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
+def rotate_3(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
     a00, a01, a02 = a[o], a[o + 1], a[o + 2]
     a10, a11, a12 = a[o + 3], a[o + 4], a[o + 5]
     a20, a21, a22 = a[o + 6], a[o + 7], a[o + 8]
@@ -89,7 +89,7 @@ def _rotate_3(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray,
 
 
 @compiled
-def _rotate_4(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
+def rotate_4(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
     a00, a01, a02, a03 = a[o], a[o + 1], a[o + 2], a[o + 3]
     a10, a11, a12, a13 = a[o + 4], a[o + 5], a[o + 6], a[o + 7]
     a20, a21, a22, a23 = a[o + 8], a[o + 9], a[o + 10], a[o + 11]
@@ -107,25 +107,3 @@ def _rotate_4(src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray,
         d1[l] = a10 * u + a11 * v + a12 * w + a13 * z
         d2[l] = a20 * u + a21 * v + a22 * w + a23 * z
         d3[l] = a30 * u + a31 * v + a32 * w + a33 * z
-
-
-@compiled
-def inplace(n: int, buf: np.ndarray, a: np.ndarray, o: int, base: int, L: int, R: int) -> None:
-    """Apply the factor at `o` to the middle axis of ``(L, n, R)``, which starts at `base`, in place."""
-    if n == 2:
-        _inplace_2(buf, a, o, base, L, R)
-    elif n == 3:
-        _inplace_3(buf, a, o, base, L, R)
-    else:
-        _inplace_4(buf, a, o, base, L, R)
-
-
-@compiled
-def rotate(n: int, src: np.ndarray, so: int, dst: np.ndarray, do: int, a: np.ndarray, o: int, L: int) -> None:
-    """Apply the factor at `o` to the last axis of ``(L, n)`` and write ``(n, L)``."""
-    if n == 2:
-        _rotate_2(src, so, dst, do, a, o, L)
-    elif n == 3:
-        _rotate_3(src, so, dst, do, a, o, L)
-    else:
-        _rotate_4(src, so, dst, do, a, o, L)

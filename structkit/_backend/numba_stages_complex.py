@@ -9,15 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["inplace_c", "rotate_c"]
+__all__ = ["inplace_2c", "inplace_3c", "inplace_4c", "rotate_2c", "rotate_3c", "rotate_4c"]
 
 compiled = njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 
 
 @compiled
-def _inplace_2c(
-    re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
-) -> None:
+def inplace_2c(re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01 = a[o], a[o + 1]
     a10, a11 = a[o + 2], a[o + 3]
     b00, b01 = b[o], b[o + 1]
@@ -36,9 +34,7 @@ def _inplace_2c(
 
 
 @compiled
-def _inplace_3c(
-    re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
-) -> None:
+def inplace_3c(re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a02 = a[o], a[o + 1], a[o + 2]
     a10, a11, a12 = a[o + 3], a[o + 4], a[o + 5]
     a20, a21, a22 = a[o + 6], a[o + 7], a[o + 8]
@@ -61,9 +57,7 @@ def _inplace_3c(
 
 
 @compiled
-def _inplace_4c(
-    re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
-) -> None:
+def inplace_4c(re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int) -> None:
     a00, a01, a02, a03 = a[o], a[o + 1], a[o + 2], a[o + 3]
     a10, a11, a12, a13 = a[o + 4], a[o + 5], a[o + 6], a[o + 7]
     a20, a21, a22, a23 = a[o + 8], a[o + 9], a[o + 10], a[o + 11]
@@ -90,7 +84,7 @@ def _inplace_4c(
 
 
 @compiled
-def _rotate_2c(
+def rotate_2c(
     re: np.ndarray,
     im: np.ndarray,
     so: int,
@@ -118,7 +112,7 @@ def _rotate_2c(
 
 
 @compiled
-def _rotate_3c(
+def rotate_3c(
     re: np.ndarray,
     im: np.ndarray,
     so: int,
@@ -150,7 +144,7 @@ def _rotate_3c(
 
 
 @compiled
-def _rotate_4c(
+def rotate_4c(
     re: np.ndarray,
     im: np.ndarray,
     so: int,
@@ -183,30 +177,3 @@ def _rotate_4c(
         e1[r] = a10 * v0 + b10 * u0 + a11 * v1 + b11 * u1 + a12 * v2 + b12 * u2 + a13 * v3 + b13 * u3
         e2[r] = a20 * v0 + b20 * u0 + a21 * v1 + b21 * u1 + a22 * v2 + b22 * u2 + a23 * v3 + b23 * u3
         e3[r] = a30 * v0 + b30 * u0 + a31 * v1 + b31 * u1 + a32 * v2 + b32 * u2 + a33 * v3 + b33 * u3
-
-
-@compiled
-def inplace_c(
-    n: int, re: np.ndarray, im: np.ndarray, a: np.ndarray, b: np.ndarray, o: int, base: int, L: int, R: int
-) -> None:
-    """Apply the factor at `o` to the middle axis of ``(L, n, R)``, which starts at `base`, in place."""
-    if n == 2:
-        _inplace_2c(re, im, a, b, o, base, L, R)
-    elif n == 3:
-        _inplace_3c(re, im, a, b, o, base, L, R)
-    else:
-        _inplace_4c(re, im, a, b, o, base, L, R)
-
-
-@compiled
-def rotate_c(
-    n: int, re: np.ndarray, im: np.ndarray, so: int, dre: np.ndarray, dim: np.ndarray, a: np.ndarray, b: np.ndarray,
-    o: int, L: int,
-) -> None:  # fmt: skip
-    """Apply the factor at `o` to the last axis of ``(L, n)`` and write ``(n, L)``."""
-    if n == 2:
-        _rotate_2c(re, im, so, dre, dim, a, b, o, L)
-    elif n == 3:
-        _rotate_3c(re, im, so, dre, dim, a, b, o, L)
-    else:
-        _rotate_4c(re, im, so, dre, dim, a, b, o, L)

@@ -160,8 +160,8 @@ def finish(y: torch.Tensor, out: object | None, inputs: Sequence[torch.Tensor] =
         raise TypeError(f"out must be a torch tensor like x; got {type(out).__name__}.")
     if out.shape != y.shape or out.dtype != y.dtype or out.device != y.device:
         raise ShapeError(
-            f"out has shape {tuple(out.shape)}, dtype {out.dtype} on {out.device}; expected {tuple(y.shape)}, {y.dtype} "
-            f"on {y.device}."
+            f"out has shape {tuple(out.shape)}, dtype {out.dtype} on {out.device}; expected {tuple(y.shape)}, "
+            f"{y.dtype} on {y.device}."
         )
     if y.requires_grad or out.requires_grad:
         raise ValueError("out cannot be given when gradients are recorded; leave it out or use torch.no_grad().")

@@ -17,7 +17,7 @@ __all__ = ["apply_chain"]
 
 # A block of this many bytes stays in the second-level cache, one of this many (and its copy) near the first.
 OUTER_BYTES = 2**18
-INNER_BYTES = 2**15
+INNER_BYTES = 2**14
 # From this many columns on, SIMD lanes are filled by columns and nothing needs to be rotated.
 FULL_LANES = 16
 # Below this many elements starting threads costs more than it gains.

@@ -65,6 +65,8 @@ def dask_kron_matmul(
     >>> float(y.sum().compute())
     24.0
     """
+    import dask.array as da
+
     mats = _as_matrices(factors)
     if adjoint or transpose:
         mats = [f.T.conj() if adjoint else f.T for f in mats]
@@ -82,9 +84,7 @@ def dask_kron_matmul(
     chunks = list(x.chunks)
     chunks[axis] = (math.prod(f.shape[0] for f in mats),)
     meta = np.empty((0,) * x.ndim, dtype)
-    return x.map_blocks(  # type: ignore[arg-type]
-        _product, mats, max_bytes, dtype=dtype, chunks=tuple(chunks), meta=meta
-    )
+    return da.map_blocks(_product, x, mats, max_bytes, dtype=dtype, chunks=tuple(chunks), meta=meta)
 
 
 def _as_matrices(factors: Sequence[object]) -> list[np.ndarray]:
@@ -103,6 +103,8 @@ def _as_matrices(factors: Sequence[object]) -> list[np.ndarray]:
 
 def _slabs(mats: list[np.ndarray], x: da.Array, axis: int, dtype: np.dtype, max_bytes: int) -> da.Array:
     """Apply all factors but the first in slabs, exchange once, apply the first."""
+    import dask.array as da
+
     first, rest = mats[0], mats[1:]
     m, n = first.shape
     n_rest, m_rest = math.prod(f.shape[1] for f in rest), math.prod(f.shape[0] for f in rest)
@@ -113,14 +115,16 @@ def _slabs(mats: list[np.ndarray], x: da.Array, axis: int, dtype: np.dtype, max_
     x = x.rechunk({axis: aligned, **whole})
     # From here on every block is (lead, rows of the slab, length of a row, tail): one block per slab.
     cut = [*((s,) for s in lead), rows, (m_rest,), *((s,) for s in tail)]
-    y = x.map_blocks(
-        _inside_slab, rest, n_rest, axis, max_bytes,
+    y = da.map_blocks(
+        _inside_slab, x, rest, n_rest, axis, max_bytes,
         dtype=dtype, new_axis=axis + 1, chunks=tuple(cut), meta=np.empty((0,) * (x.ndim + 1), dtype),
     )  # fmt: skip
     y = y.rechunk({axis: -1, axis + 1: max(1, -(-m_rest // len(rows)))})
     chunks = list(y.chunks)
     chunks[axis] = (m,)
-    y = y.map_blocks(_first_factor, first, axis, dtype=dtype, chunks=tuple(chunks), meta=np.empty((0,) * y.ndim, dtype))
+    y = da.map_blocks(
+        _first_factor, y, first, axis, dtype=dtype, chunks=tuple(chunks), meta=np.empty((0,) * y.ndim, dtype)
+    )
     return y.reshape((*lead, m * m_rest, *tail))
 
 
