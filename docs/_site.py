@@ -119,6 +119,29 @@ def write_api_pages(folder: Path) -> None:
     write(folder / "index.rst", f"{_title('API')}\n{intro}\n\n{table}\n\n.. toctree::\n   :hidden:\n\n{toc}\n")
 
 
+def write_rules(target: Path) -> None:
+    """Which operator has a rule of its own for which function, read from the tables of rules themselves."""
+    import structkit.kron as kron
+    from structkit.kron.rules import tables
+
+    functions = {"solve": tables.INVERSE, "slogdet": tables.SLOGDET, "eigh": tables.EIGH, "svd": tables.SVD}
+    functions |= {"cholesky": tables.CHOLESKY, "sqrtm": tables.SQRTM, "lstsq": tables.PINV}
+    base = kron.LinearOperator
+    lines = [".. list-table::", "   :header-rows: 1", "   :class: benchmark", "", "   * - operator"]
+    lines += [f"     - `{name} <structkit.kron.{name}>`" for name in functions]
+    for name in sorted(kron.__all__):
+        cls = getattr(kron, name)
+        if not inspect.isclass(cls) or not issubclass(cls, base) or cls is base:
+            continue
+        own = [rules.lookup(cls) is not rules.lookup(base) for rules in functions.values()]
+        if any(own):
+            lines += [
+                f"   * - `{name} <structkit.kron.{name}>`",
+                *(f"     - {'●' if has else ''}".rstrip() for has in own),
+            ]
+    write(target, "\n".join(lines) + "\n")
+
+
 def write_cards(examples: Path, target: Path, count: int = 6) -> None:
     """Thumbnails of the landing page: the featured examples, in this order, titled by their own first lines."""
     featured = ("gp/*", "kron/plot_products", "kron/plot_masked_grid", "kron/plot_solve", "kron/*")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from _site import write_api_pages, write_cards, write_changelog
+from _site import write_api_pages, write_cards, write_changelog, write_rules
 
 import structkit
 
@@ -97,4 +97,5 @@ write_api_pages(HERE / "generated" / "api")
 # by name, because a second build would look for new names only in the pages that the first one knew
 autosummary_generate = sorted(str(p.relative_to(HERE)) for p in (HERE / "generated" / "api").glob("*.rst"))
 write_cards(HERE.parent / "examples", HERE / "generated" / "cards.inc")
+write_rules(HERE / "generated" / "rules.inc")
 write_changelog(HERE.parent / "CHANGELOG.md", HERE / "generated" / "changelog.inc")
