@@ -99,7 +99,7 @@ def as_array(x: object, name: str = "array") -> Array:
     arr = np.asarray(x)
     if arr.dtype.kind in "biu":
         return arr.astype(np.float64)
-    if arr.dtype in (np.float32, np.float64, np.complex64, np.complex128):
+    if arr.dtype.newbyteorder("=") in (np.float32, np.float64, np.complex64, np.complex128):
         return arr if arr.dtype.isnative else arr.astype(arr.dtype.newbyteorder("="))
     raise TypeError(
         f"{name} has dtype {arr.dtype}; expected float32, float64, complex64, complex128 or integers. "

@@ -76,12 +76,18 @@ def apply_gemm(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, out:
 
 def _targets(plan: KronPlan, sizes: Sequence[int], out: np.ndarray) -> list[np.ndarray]:
     """Buffers for the successive results: the last one is `out`, the others alternate with it."""
-    targets: list[np.ndarray] = []
+    lanes: list[int | None] = []
+    needed: dict[int, int] = {}
     for back, size in enumerate(reversed(sizes)):
-        if back % 2 == 0 and size <= out.size:
-            targets.append(out[:size])
-        else:
-            targets.append(plan.workspace(back % 2, size))
+        lane = None if back % 2 == 0 and size <= out.size else back % 2
+        lanes.append(lane)
+        if lane is not None:
+            needed[lane] = max(needed.get(lane, 0), size)
+    # One request per lane: a buffer too large to be kept by the plan would otherwise be allocated for each step.
+    buffers = {lane: plan.workspace(lane, size) for lane, size in needed.items()}
+    targets = [
+        (out if lane is None else buffers[lane])[:size] for lane, size in zip(lanes, reversed(sizes), strict=True)
+    ]
     return targets[::-1]
 
 
