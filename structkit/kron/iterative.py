@@ -127,6 +127,8 @@ def solve_cg(
     if not tol > 0:
         raise ValueError(f"tol is {tol}; expected a positive relative residual, for example 1e-10.")
     rhs = as_array(b, "b")
+    if rhs.ndim == 0:
+        raise ShapeError("b is a scalar; expected shape (N,), (N, k) or (..., N, k).")
     apply, dtype = _as_apply(op, rhs, "op")
     precondition, dtype = _as_apply(preconditioner, rhs, "preconditioner", dtype)
     xp = get_namespace(rhs)
@@ -178,8 +180,6 @@ def _as_columns(xp: ModuleType, b: Array) -> tuple[Array, Callable[[Array], Arra
         return b[:, None], lambda x: x[:, 0]
     if b.ndim == 2:
         return b, lambda x: x
-    if b.ndim == 0:
-        raise ShapeError("b is a scalar; expected shape (N,), (N, k) or (..., N, k).")
     *batch, n, k = b.shape
     flat = xp.moveaxis(b, -2, 0).reshape((n, -1) if b.size else (n, math.prod(batch) * k))  # type: ignore[attr-defined]
     return flat, lambda x: xp.moveaxis(x.reshape((n, *batch, k)), 0, -2)

@@ -144,6 +144,17 @@ def _arbitrary() -> tuple[LinearOperator, np.ndarray]:
     return KroneckerPlusDiagonal([spd(1, 2), spd(2, 3)], d), kron(spd(1, 2), spd(2, 3)) + np.diag(d)
 
 
+def _plus_scalar(make: Callable) -> tuple[LinearOperator, np.ndarray]:
+    a, b = make(0, 2), make(1, 3)
+    return KroneckerPlusDiagonal([a, b], 0.5), kron(a, b) + 0.5 * np.eye(6)
+
+
+def _plus_scalar_structured() -> tuple[LinearOperator, np.ndarray]:
+    c, b = np.array([2.0, 0.5, 0.1]), spd(1, 2)
+    dense = kron(scipy.linalg.toeplitz(c), np.eye(2), b) + 0.5 * np.eye(12)
+    return Kronecker(Toeplitz(c), Identity(2), b) + 0.5 * Identity(12), dense
+
+
 def _sum_of_kroneckers(dtype: object) -> tuple[LinearOperator, np.ndarray]:
     a, b, c, d = spd(1, 2, dtype), spd(2, 3, dtype), spd(3, 2, dtype), spd(4, 3, dtype)
     return SumOfKroneckers(Kronecker(a, b), Kronecker(c, d)), kron(a, b) + kron(c, d)
@@ -272,6 +283,8 @@ CASES = [
         True,
         True,
     ),
+    Case("kron-plus-scalar-unsymmetric", lambda: _plus_scalar(square)),
+    Case("kron-plus-scalar-structured", _plus_scalar_structured, True, True),
     Case("kron-plus-per-axis", _per_axis, True, True),
     Case("kron-plus-arbitrary", _arbitrary, True, True),
     Case("sum-of-kroneckers", lambda: _sum_of_kroneckers(float), True, True),

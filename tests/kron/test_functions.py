@@ -170,8 +170,9 @@ def test_torch_twin(case: Case) -> None:
     if not twin._arrays or not dense.size:
         return
     x = operand(op, 1, op.shape[0], 2)
-    if case.name.startswith("kron-sum") and not case.hermitian:
-        with pytest.raises(TypeError, match="numpy"):
+    if (case.name.startswith("kron-sum") and not case.hermitian) or "unsymmetric" in case.name:
+        # these take Schur forms, which torch does not have
+        with pytest.raises((TypeError, ValueError), match="numpy"):
             solve(twin, torch.from_numpy(x))
         return
     tol = 1e-8 if "masked" in case.name or "arbitrary" in case.name else tolerance(op) * condition(dense)

@@ -8,6 +8,7 @@ import math
 from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotSymmetricError
 from structkit._core.types import Array
+from structkit.kron.decompositions import kron_slogdet
 from structkit.kron.operators.base import Adjoint, Conjugate, Context, LinearOperator, Scalar, as_float
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
 from structkit.kron.operators.congruence import Congruence
@@ -52,6 +53,11 @@ def _power(sign: Array, exponent: int) -> Array:
     return sign * 0 + cmath.exp(1j * angle)  # type: ignore[return-value]
 
 
+def _weight(power: int) -> float:
+    """Turn an integer of any size into a float, infinity beyond its range."""
+    return float(power) if power < 2**1000 else math.inf
+
+
 def _result(ctx: Context, sign: object, logabs: object) -> SlogdetResult:
     """Scalars in the operator's library."""
     real = ctx.xp.real(ctx.zeros(())) if ctx.xp.isdtype(ctx.dtype, "complex floating") else ctx.zeros(())
@@ -68,7 +74,7 @@ def _scalar_slogdet(ctx: Context, scalar: Scalar, n: int) -> SlogdetResult:
     size = ctx.xp.abs(s)
     if as_float(size) == 0:
         return _result(ctx, 0.0 if n else 1.0, -math.inf if n else 0.0)
-    return SlogdetResult(_power(s / size, n), _scalar(float(n) * ctx.xp.log(size)))
+    return SlogdetResult(_power(s / size, n), _scalar(_weight(n) * ctx.xp.log(size)))
 
 
 @SLOGDET.register(LinearOperator)
@@ -127,12 +133,16 @@ def _kron(op: Kronecker) -> SlogdetResult:
     if n == 0:
         return _result(ctx, 1.0, 0.0)
     sign, logabs = _scalar_slogdet(ctx, op.scale, n)
+    arrays = op.arrays
+    if arrays is not None:
+        dense = kron_slogdet(arrays)
+        return _result(ctx, sign * dense.sign, logabs + dense.logabsdet)
     for part, f in zip(per_factor(SLOGDET, op), op.factors, strict=True):
         if isinstance(f, Identity):
             continue
         power = n // f.shape[0]
         sign = sign * _power(part.sign, power)
-        logabs = logabs + float(power) * part.logabsdet
+        logabs = logabs + _weight(power) * part.logabsdet
     return _result(ctx, sign, logabs)
 
 
@@ -160,7 +170,23 @@ def _kron_diagonal(op: KroneckerPlusDiagonal) -> SlogdetResult:
         return _sum_of_kroneckers(SumOfKroneckers(op.kron, op.diag))  # type: ignore[arg-type]
     if op.shift == 0:
         return _kron(op.kron)
-    return _of_eigenvalues(op._context(), EIGH(op).eigenvalues.diagonal())
+    try:
+        return _of_eigenvalues(op._context(), EIGH(op).eigenvalues.diagonal())
+    except NotSymmetricError:
+        return _general_shift(op)
+
+
+def _general_shift(op: KroneckerPlusDiagonal) -> SlogdetResult:
+    """Unsymmetric factors: products of the factors' eigenvalues, plus the shift."""
+    ctx = op._context()
+    values = ctx.xp.asarray(op.kron.scale, device=ctx.device) * ctx.ones((1,))
+    for f in op.kron.factors:
+        w = ctx.xp.linalg.eigvals(f._dense(ctx))
+        values = (values[:, None] * w[None, :]).reshape(-1)
+    sign, logabs = _of_eigenvalues(ctx, values + op.shift)  # type: ignore[arg-type, operator]
+    if ctx.xp.isdtype(ctx.dtype, "complex floating"):
+        return SlogdetResult(sign, logabs)
+    return _result(ctx, round(complex(sign).real), logabs)  # type: ignore[call-overload]
 
 
 @SLOGDET.register(SumOfKroneckers)

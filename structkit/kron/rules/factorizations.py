@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_array
 
-__all__ = ["LU", "SparseLU", "TriangularSolve", "by_columns", "check_hermitian", "hermitian_gap"]
+__all__ = ["LU", "SparseLU", "TriangularSolve", "by_columns", "check_hermitian", "hermitian_gap", "hermitian_tolerance"]
 
 
 def by_columns(solve: Callable[[Array], Array], B: Array) -> Array:
@@ -40,10 +40,15 @@ def hermitian_gap(A: Array) -> float:
     return as_float(gap) / size if size > 0 else 0.0
 
 
+def hermitian_tolerance(A: Array) -> float:
+    """Relative asymmetry that rounding in the construction of a matrix may leave."""
+    return 10 * A.shape[-1] * eps_of(A.dtype)
+
+
 def check_hermitian(A: Array, operation: str, name: str = "matrix") -> None:
-    """Raise unless a matrix is Hermitian up to rounding in its own construction (a thousand epsilons)."""
+    """Raise unless a matrix is Hermitian to ``10 n eps`` of its largest entry."""
     gap = hermitian_gap(A)
-    if not gap <= 1e3 * eps_of(A.dtype):
+    if not gap <= hermitian_tolerance(A):
         raise NotSymmetricError(
             f"{name} of shape {tuple(A.shape)} is not symmetric (Hermitian): largest relative difference to its "
             f"conjugate transpose {gap:.2e}; {operation} needs symmetry. Symmetrise it with (A + A.T.conj()) / 2 if "

@@ -29,6 +29,7 @@ from structkit.kron.rules.simultaneous import check_positive, simultaneous_eigh
 from structkit.kron.rules.spectral import per_factor, real_diagonal
 from structkit.kron.rules.structured import BandedBlocks, BlockLU, Levinson, SchurSum, Woodbury
 from structkit.kron.rules.tables import CHOLESKY, EIGH, INVERSE, densify, require_square, require_square_factors
+from structkit.kron.solvers import kron_solve
 
 __all__ = ["ConjugateGradients", "cholesky_inverse"]
 
@@ -66,6 +67,28 @@ class ConjugateGradients:
         return result.value
 
     solve_adjoint = solve  # the operator is Hermitian
+
+
+class ShiftedKronecker:
+    """Kronecker product of unsymmetric factors plus a multiple of the identity, solved by Schur forms.
+
+    Parameters
+    ----------
+    factors : list of array, shapes ``(n_d, n_d)``
+    shift : float, >= 0
+    """
+
+    def __init__(self, factors: list[Array], shift: float) -> None:
+        self.factors, self.shift = factors, shift
+
+    def solve(self, B: Array) -> Array:
+        """Solve for ``(..., N, k)``."""
+        return kron_solve(self.factors, B, noise_var=self.shift)
+
+    def solve_adjoint(self, B: Array) -> Array:
+        """Solve with the conjugate transpose."""
+        adjoints = [a.conj().T for a in self.factors]  # type: ignore[attr-defined]
+        return kron_solve(adjoints, B, noise_var=self.shift)
 
 
 def cholesky_inverse(op: LinearOperator) -> LinearOperator:
@@ -167,7 +190,10 @@ def _kron_diagonal(
     if op.kind == "scalar":
         if op.shift == 0:
             return INVERSE(op.kron)
-        values, vectors = EIGH(op)
+        try:
+            values, vectors = EIGH(op)
+        except NotSymmetricError:
+            return _general_shift(op)
         spectrum = values.diagonal()
         check_positive(op._context().xp, spectrum, spectrum, repr(op))
         return Congruence(vectors, 1 / spectrum, unitary=True)  # type: ignore[operator]
@@ -175,6 +201,13 @@ def _kron_diagonal(
         return simultaneous_eigh(op.kron, op.diag).inverse()  # type: ignore[arg-type]
     real_diagonal(op.diag, "conjugate gradients")  # type: ignore[arg-type]
     return Inverse(op, ConjugateGradients(op, INVERSE(closest_product(op)), tol, max_iter))
+
+
+def _general_shift(op: KroneckerPlusDiagonal) -> LinearOperator:
+    """Unsymmetric factors and a non-negative real shift: Schur forms of the factors."""
+    ctx = op._context()
+    first, *rest = (f._dense(ctx) for f in op.kron.factors)
+    return Inverse(op, ShiftedKronecker([op.kron.scale * first, *rest], op.shift))  # type: ignore[operator, arg-type]
 
 
 @INVERSE.register(SumOfKroneckers)

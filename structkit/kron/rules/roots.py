@@ -17,7 +17,7 @@ from structkit.kron.operators.kronecker_plus_diagonal import KroneckerPlusDiagon
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.lazy import Scaled
 from structkit.kron.operators.toeplitz import Toeplitz
-from structkit.kron.rules.factorizations import check_hermitian, hermitian_gap
+from structkit.kron.rules.factorizations import check_hermitian, hermitian_gap, hermitian_tolerance
 from structkit.kron.rules.spectral import per_factor, real_diagonal
 from structkit.kron.rules.structured import BandedBlocks
 from structkit.kron.rules.tables import CHOLESKY, EIGH, SQRTM, densify, require_square, require_square_factors
@@ -119,7 +119,7 @@ def _sqrtm_dense(op: Dense) -> LinearOperator:
     """Hermitian: by eigenvalues, tiny negative ones (rounding) taken as zero; others by scipy's Schur method."""
     require_square(op, "sqrtm")
     A, xp = op.matrix, get_namespace(op.matrix)
-    if hermitian_gap(A) <= 1e3 * eps_of(A.dtype):
+    if hermitian_gap(A) <= hermitian_tolerance(A):
         w, V = xp.linalg.eigh(A)
         floor = -eps_of(A.dtype) * A.shape[0] * (as_float(xp.max(xp.abs(w))) if w.shape[0] else 0.0)
         if w.shape[0] and as_float(w[0]) < floor:  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import TypeVar
 from structkit._backend.namespace import get_namespace
 from structkit._core.errors import NotSymmetricError, StructKitError
 from structkit._core.types import Array
+from structkit.kron.decompositions import eigh
 from structkit.kron.operators.base import ADD, SCALE, LinearOperator, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
@@ -72,7 +73,7 @@ def _eigh_fallback(op: LinearOperator) -> EighResult:
 def _eigh_dense(op: Dense) -> EighResult:
     require_square(op, "eigh")
     check_hermitian(op.matrix, "eigh")
-    w, V = get_namespace(op.matrix).linalg.eigh(op.matrix)
+    w, V = eigh(op.matrix)
     return EighResult(Diagonal(w), Dense(V))
 
 

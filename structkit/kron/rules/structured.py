@@ -139,7 +139,7 @@ class BandedBlocks:
         from scipy.linalg import cholesky_banded
 
         gap = np.abs(self.op.diag - self.op.diag.conj().swapaxes(-1, -2)).max(initial=0)  # type: ignore[attr-defined]
-        if gap > 1e3 * eps_of(self.op.dtype) * np.abs(self.op.diag).max(initial=0):  # type: ignore[call-overload]
+        if gap > 10 * self.op.shape[0] * eps_of(self.op.dtype) * np.abs(self.op.diag).max(initial=0):  # type: ignore[call-overload]
             return None
         try:
             return cholesky_banded(self._band()[2 * self.width :], lower=True)
