@@ -187,11 +187,11 @@ class GPyTorchKernel(Kernel):
         J = jacobian(self._matrix(a, b, d1, d2), theta, self._keeps_graph(x1))
         return back(J[self._free_positions()])
 
-    def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
+    def _contract(self, x1: Array, x2: Array | None, G: Array, d1: int, d2: int) -> Array:
         from structkit._backend.torch_gpytorch import contract
 
-        (a, g), theta, back = self._prepared(x, G)
-        gradient = contract(self._matrix(a, None, d1, d2), theta, g, self._keeps_graph(x))
+        (a, b, g), theta, back = self._prepared(x1, x2, G)
+        gradient = contract(self._matrix(a, b, d1, d2), theta, g, self._keeps_graph(x1))
         return back(gradient[self._free_positions()])
 
     def _components(self) -> list[Component]:

@@ -109,6 +109,13 @@ def test_jacobian_and_contraction_agree_with_finite_differences(module):
         np.testing.assert_allclose(gradient[i], np.sum(G * expected), rtol=1e-6, atol=1e-8)
 
 
+def test_contraction_between_two_sets(module):
+    k = GPyTorchKernel(module)
+    G = np.random.default_rng(0).standard_normal((6, 5))
+    expected = np.einsum("ij,kij->k", G, k.jacobian(X, Y))
+    np.testing.assert_allclose(k.contract_gradient(X, G, Y), expected, rtol=1e-9, atol=1e-11)
+
+
 def test_with_theta_returns_a_new_kernel_and_leaves_the_module_alone(module):
     before = [p.detach().clone() for p in module.parameters()]
     k = GPyTorchKernel(module)

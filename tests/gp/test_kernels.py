@@ -1,7 +1,9 @@
 """Kernels against high-precision arithmetic, scikit-learn, finite differences and numeric Fourier transforms."""
 
+import copy
 import json
 import math
+import pickle
 
 import mpmath as mp
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
-from structkit import BackendMismatchError, ShapeError
+from structkit import BackendMismatchError, ShapeError, SizeError
 from structkit.gp import (
     Constant,
     Kernel,
@@ -261,6 +263,14 @@ def test_contract_gradient_is_the_contracted_jacobian(kernel, x):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * (np.abs(J).sum() + 1))
 
 
+def test_contract_gradient_between_two_sets(kernel):
+    for x, y in ((IRREGULAR, UNIFORM[:4]), (UNIFORM, UNIFORM[2:5] + 0.05), (UNIFORM, np.array([]))):
+        G = np.random.default_rng(1).standard_normal((len(x), len(y)))
+        J = kernel.jacobian(x, y)
+        got = kernel.contract_gradient(x, G, y)
+        np.testing.assert_allclose(got, np.einsum("ij,kij->k", G, J), rtol=0, atol=1e-12 * (np.abs(J).sum() + 1))
+
+
 def test_contract_gradient_on_many_points():
     x = np.sort(np.random.default_rng(2).uniform(0, 5, 400))
     G = np.random.default_rng(3).standard_normal((400, 400))
@@ -359,6 +369,16 @@ def test_params_follow_scikit_learn():
         SquaredExponential().set_params(scale=1.0)
     with pytest.raises(ValueError, match="must be positive"):
         SquaredExponential().set_params(variance=-1.0)
+
+
+def test_kernels_copy_and_pickle(kernel):
+    assert copy.deepcopy(kernel) == kernel
+    assert pickle.loads(pickle.dumps(kernel)) == kernel
+
+
+def test_a_matrix_beyond_memory_is_refused():
+    with pytest.raises(SizeError, match=r"1 covariance matrices \(10000000, 10000000\) would take"):
+        SE(np.zeros(10_000_000))
 
 
 def test_kernels_are_immutable():

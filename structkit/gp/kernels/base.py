@@ -155,22 +155,25 @@ class Kernel(Parametrised):
         self._check_order(d1, d2)
         return self._jacobian(a, b, d1, d2)
 
-    def contract_gradient(self, x: object, G: object, *, d1: int = 0, d2: int = 0) -> Array:
+    def contract_gradient(self, x: object, G: object, x2: object = None, *, d1: int = 0, d2: int = 0) -> Array:
         r"""Gradient of a scalar function of the covariance matrix, given its gradient in the matrix.
 
         Parameters
         ----------
         x : array, shape ``(n,)``
             Coordinates.
-        G : array, shape ``(n, n)``
+        G : array, shape ``(n, n)``, or ``(n, n2)`` with `x2`
             Weights, :math:`\partial f / \partial K_{ij}`; need not be symmetric.
+        x2 : array, shape ``(n2,)``, optional
+            Second set of coordinates. Default: `x`.
         d1, d2 : int, >= 0
             Orders of differentiation of the block.
 
         Returns
         -------
         gradient : array, shape ``(p,)``
-            :math:`\sum_{ij} G_{ij}\, \partial K_{ij} / \partial \theta_k`, without forming the jacobian.
+            :math:`\sum_{ij} G_{ij}\, \partial K_{ij} / \partial \theta_k`, without forming the jacobian; summed in
+            float64 for numpy.
 
         Examples
         --------
@@ -179,16 +182,16 @@ class Kernel(Parametrised):
         >>> SquaredExponential().contract_gradient([0.0, 1.0], np.ones((2, 2))).round(4)
         array([1.2131, 3.2131])
         """
-        a, _ = self._coordinates(x, None)
+        a, b = self._coordinates(x, x2)
         self._check_order(d1, d2)
         weights = as_array(G, "G")
         backend_name(a, weights)
-        n = a.shape[0]
-        if tuple(weights.shape) != (n, n):
+        n, m = a.shape[0], (a if b is None else b).shape[0]
+        if tuple(weights.shape) != (n, m):
             raise ShapeError(
-                f"G has shape {tuple(weights.shape)}; expected ({n}, {n}), one weight for each pair of coordinates."
+                f"G has shape {tuple(weights.shape)}; expected ({n}, {m}), one weight for each pair of coordinates."
             )
-        return self._contract(a, weights, d1, d2)
+        return self._contract(a, b, weights, d1, d2)
 
     def spectral_density(self, frequency: object) -> Array:
         """Power spectral density of a stationary kernel.
@@ -227,7 +230,7 @@ class Kernel(Parametrised):
     def _jacobian(self, x1: Array, x2: Array | None, d1: int, d2: int) -> Array:
         raise NotImplementedError
 
-    def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
+    def _contract(self, x1: Array, x2: Array | None, G: Array, d1: int, d2: int) -> Array:
         raise NotImplementedError
 
     def _components(self) -> list[Component]:

@@ -210,8 +210,8 @@ class Sum(_Combination):
             return super()._jacobian(x1, x2, d1, d2)
         return get_namespace(x1).concat([k._jacobian(x1, x2, d1, d2) for k in self.kernels])
 
-    def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
-        return get_namespace(x).concat([k._contract(x, G, d1, d2) for k in self.kernels])
+    def _contract(self, x1: Array, x2: Array | None, G: Array, d1: int, d2: int) -> Array:
+        return get_namespace(x1).concat([k._contract(x1, x2, G, d1, d2) for k in self.kernels])
 
     def _components(self) -> list[Component]:
         return [c for k in self.kernels for c in k._components()]
@@ -283,18 +283,19 @@ class Product(_Combination):
             parts.append(reduce(lambda a, b: a * b, [m for j, m in enumerate(K) if j != i], k._jacobian(x1, x2, 0, 0)))
         return get_namespace(x1).concat(parts)
 
-    def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
+    def _contract(self, x1: Array, x2: Array | None, G: Array, d1: int, d2: int) -> Array:
         if self._has_profile:
-            return super()._contract(x, G, d1, d2)
+            return super()._contract(x1, x2, G, d1, d2)
         if d1 or d2:
             raise ValueError(
                 "Gradients of derivative blocks of a product with a kernel that is not stationary are not available."
             )
-        K = [k._evaluate(x, None, 0, 0) for k in self.kernels]
+        K = [k._evaluate(x1, x2, 0, 0) for k in self.kernels]
         parts = []
         for i, k in enumerate(self.kernels):
-            parts.append(k._contract(x, reduce(lambda a, b: a * b, [m for j, m in enumerate(K) if j != i], G), 0, 0))
-        return get_namespace(x).concat(parts)
+            weights = reduce(lambda a, b: a * b, [m for j, m in enumerate(K) if j != i], G)
+            parts.append(k._contract(x1, x2, weights, 0, 0))
+        return get_namespace(x1).concat(parts)
 
     def _components(self) -> list[Component]:
         return reduce(lambda a, b: product(a, b, repr(self)), [k._components() for k in self.kernels])

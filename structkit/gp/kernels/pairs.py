@@ -9,11 +9,14 @@ import numpy as np
 
 from structkit._backend.namespace import get_namespace, is_torch
 from structkit._core.types import Array
+from structkit._core.validation import check_memory
 
 __all__ = ["Pairs"]
 
 # Side of a square tile of pairs: its float64 temporaries stay in cache and below malloc's threshold for mapping pages.
 TILE = 120
+# Bytes from which an allocation is checked first.
+LARGE = 2**28
 
 
 def _uniform_step(x: np.ndarray) -> float | None:
@@ -102,6 +105,8 @@ class Pairs:
         x1 = np.asarray(self.x1)
         columns = x1 if self.x2 is None else np.asarray(self.x2)
         n1, n2 = x1.shape[0], columns.shape[0]
+        if count * n1 * n2 * x1.itemsize > LARGE:
+            check_memory(count * n1 * n2 * x1.itemsize, f"{count} covariance matrices ({n1}, {n2})")
         out = np.empty((count, n1, n2), dtype=x1.dtype)
         if not count:
             return out
@@ -119,6 +124,7 @@ class Pairs:
 
     def _contract_numpy(self, functions: Functions, count: int, G: np.ndarray) -> np.ndarray:
         x = np.asarray(self.x1)
+        columns = x if self.x2 is None else np.asarray(self.x2)
         total = np.zeros(count)
         if not count:
             return total
@@ -128,17 +134,17 @@ class Pairs:
                 return np.array([weights @ np.asarray(f) for f in functions(self.lags)])  # type: ignore[arg-type]
             for rows, cols in self._tiles():
                 W = np.ascontiguousarray(G[rows, cols], dtype=np.float64)
-                if rows.start != cols.start:
+                if self.x2 is None and rows.start != cols.start:
                     W = W + self.sign * G[cols, rows].T
-                values = functions(x[rows, None] - x[None, cols])  # type: ignore[arg-type]
+                values = functions(x[rows, None] - columns[None, cols])  # type: ignore[arg-type]
                 total += [np.vdot(W, np.asarray(f)) for f in values]
         return total
 
 
 def _diagonal_sums(G: np.ndarray) -> np.ndarray:
-    """Sums of a square matrix over its diagonals, in the order of row minus column."""
-    n = G.shape[0]
-    sums = np.zeros(2 * n - 1)
-    for i in range(n):
-        sums[n - 1 - i : 2 * n - 1 - i] += G[i]
+    """Sums of a matrix over its diagonals, in the order of row minus column."""
+    n1, n2 = G.shape
+    sums = np.zeros(n1 + n2 - 1)
+    for i in range(n1):
+        sums[n1 - 1 - i : n1 - 1 - i + n2] += G[i]
     return sums[::-1]

@@ -68,9 +68,9 @@ class Stationary(Kernel):
         J = pairs.evaluate(lambda tau: [g[m] for g in self._gradients(tau, m)], len(self.parameter_names))
         return -J if d2 % 2 else J
 
-    def _contract(self, x: Array, G: Array, d1: int, d2: int) -> Array:
+    def _contract(self, x1: Array, x2: Array | None, G: Array, d1: int, d2: int) -> Array:
         m = d1 + d2
-        pairs = Pairs(x, None, parity=m % 2, use_lags=not self._needs_exact_lags)
+        pairs = Pairs(x1, x2, parity=m % 2, use_lags=not self._needs_exact_lags)
         total = pairs.contract(lambda tau: [g[m] for g in self._gradients(tau, m)], len(self.parameter_names), G)
         return -total if d2 % 2 else total
 
