@@ -121,7 +121,9 @@ def kron_matmul(plan: KronPlan, factors: Sequence[torch.Tensor], x: torch.Tensor
     for group in plan.merges:
         matrix = factors[group[0]]
         for i in group[1:]:
-            matrix = torch.kron(matrix, factors[i])
+            f = factors[i]  # torch.kron refuses some strided operands
+            m, n = matrix.shape[0] * f.shape[0], matrix.shape[1] * f.shape[1]
+            matrix = (matrix[:, None, :, None] * f[:, None, :]).reshape(m, n)
         groups.append(matrix)
     scalars = [f for f, s in zip(factors, plan.shapes, strict=True) if s == (1, 1)]
     if scalars:
