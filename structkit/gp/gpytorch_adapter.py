@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from structkit._backend.namespace import is_torch
+from structkit._backend.namespace import get_namespace, is_torch
 from structkit._core.types import Array
 from structkit._core.validation import require
 from structkit.gp.gpytorch_convert import from_gpytorch
@@ -184,7 +184,15 @@ class GPyTorchKernel(Kernel):
         from structkit._backend.torch_gpytorch import jacobian
 
         (a, b), theta, back = self._prepared(x1, x2)
-        J = jacobian(self._matrix(a, b, d1, d2), theta, self._keeps_graph(x1))
+        keep = self._keeps_graph(x1)
+        try:
+            J = jacobian(self._matrix(a, b, d1, d2), theta, keep)
+        except NotImplementedError:
+            if b is None:
+                raise
+            # Distances between two sets come from torch.cdist, which has no second derivative; those within one set do.
+            joint = get_namespace(a).concat([a, b])
+            J = jacobian(self._matrix(joint, None, d1, d2), theta, keep)[:, : len(a), len(a) :]
         return back(J[self._free_positions()])
 
     def _contract(self, x1: Array, x2: Array | None, G: Array, d1: int, d2: int) -> Array:

@@ -112,7 +112,12 @@ def test_jacobian_and_contraction_agree_with_finite_differences(module):
 def test_contraction_between_two_sets(module):
     k = GPyTorchKernel(module)
     G = np.random.default_rng(0).standard_normal((6, 5))
-    expected = np.einsum("ij,kij->k", G, k.jacobian(X, Y))
+    J = k.jacobian(X, Y)
+    step = 1e-5
+    for i, e in enumerate(np.eye(len(k.theta))):
+        difference = (k.with_theta(k.theta + step * e)(X, Y) - k.with_theta(k.theta - step * e)(X, Y)) / (2 * step)
+        np.testing.assert_allclose(J[i], difference, rtol=1e-6, atol=1e-8)
+    expected = np.einsum("ij,kij->k", G, J)
     np.testing.assert_allclose(k.contract_gradient(X, G, Y), expected, rtol=1e-9, atol=1e-11)
 
 
