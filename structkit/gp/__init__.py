@@ -1,7 +1,9 @@
 """Gaussian processes on grids: covariance kernels and the grid regression model."""
 
+from structkit.gp.covariance import FreeCovariance
 from structkit.gp.gpytorch_adapter import GPyTorchKernel, as_kernel
 from structkit.gp.gpytorch_convert import from_gpytorch
+from structkit.gp.gridgp import GridGP
 from structkit.gp.kernels import (
     Constant,
     Kernel,
@@ -17,7 +19,9 @@ from structkit.gp.kernels import (
 
 __all__ = [
     "Constant",
+    "FreeCovariance",
     "GPyTorchKernel",
+    "GridGP",
     "Kernel",
     "Matern",
     "Periodic",

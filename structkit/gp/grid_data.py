@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, asarray_like, is_torch, to_numpy
+from structkit._backend.namespace import as_array, asarray_like, device_of, is_torch, to_device, to_numpy
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit.gp.covariance import FreeCovariance
@@ -58,6 +58,10 @@ class GridData:
     def device_array(self, x: np.ndarray) -> Array:
         """Return a host array in the library, dtype and device of the computation."""
         return asarray_like(x, self.template)
+
+    def weighted(self, relative: np.ndarray) -> GridData:
+        """Return the data with the weights of the observed cells multiplied by relative precisions."""
+        return replace(self, weights=(self.weights * relative).astype(self.weights.dtype))
 
     def subset(self, index: Sequence[np.ndarray]) -> GridData:
         """Return the data on a sub-grid, given by levels per axis."""
@@ -193,21 +197,23 @@ def check_grid(
     if mask is not None:
         given = np.asarray(to_numpy(mask) if is_torch(mask) else mask)  # type: ignore[arg-type]
         if given.shape != host.shape or given.dtype != bool:
-            raise ShapeError(f"mask must be boolean of shape {host.shape}, True where observed; got {given.dtype} {given.shape}.")
+            raise ShapeError(
+                f"mask must be boolean of shape {host.shape}, True where observed; got {given.dtype} {given.shape}."
+            )
         observed &= given
     if np.isinf(host[observed]).any():
         raise ValueError("y holds infinity at an observed cell; mark such cells as missing with NaN.")
     if not observed.any():
         raise ValueError("y has no observed cell.")
-    template = values.reshape(-1)[:0] if device is None else _on_device(values, device)
+    dev = device if device is not None else (device_of(values) if is_torch(values) else None)
+    template = empty_template(host.dtype, dev)
     return GridData(tuple(checked), np.where(observed, host, 0), observed.astype(host.dtype), template)
 
 
-def _on_device(values: Array, device: str) -> Array:
-    import torch
-
-    host = to_numpy(values).reshape(-1)[:0]
-    return torch.as_tensor(host, device=device)
+def empty_template(dtype: np.dtype, device: str | None) -> Array:
+    """Empty array in which a computation is described: numpy, or torch on a device."""
+    host = np.empty(0, dtype=dtype)
+    return host if device is None else to_device(host, device)
 
 
 def observed_variance(data: GridData, mean: np.ndarray) -> float:

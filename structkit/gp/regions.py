@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from structkit._backend.namespace import asarray_like, is_torch
+from structkit._backend.namespace import asarray_like, index_like
 from structkit._core.types import Array, Shape
 from structkit.gp.whitening import AxisBasis
 
@@ -180,7 +180,7 @@ class RegionSolver:
             base = region.positions @ np.delete(strides, axis)
             cells = base[:, None] + pattern * strides[axis]
             self._blocks.append(
-                (_index_like(cells, like), *(asarray_like(a, like) for a in (U, np.ascontiguousarray(levels), shrink)))
+                (index_like(cells, like), *(asarray_like(a, like) for a in (U, np.ascontiguousarray(levels), shrink)))
             )
 
     def apply(self, u: Array) -> Array:
@@ -200,11 +200,3 @@ def _precision(basis: AxisBasis) -> np.ndarray:
     w, V = basis.values, basis.vectors
     nugget = 1e-6 * w.sum() / len(V)
     return (V * (1.0 / (w + nugget) - 1.0 / nugget)) @ V.T + np.eye(len(V)) / nugget
-
-
-def _index_like(cells: np.ndarray, like: Array) -> Array:
-    if is_torch(like):
-        import torch
-
-        return torch.as_tensor(cells, device=like.device)  # type: ignore[attr-defined]
-    return cells

@@ -41,9 +41,7 @@ class PreconditionedSystem:
         self.system = system
         self.fraction = max(geometry.fraction, 1.0 / max(math.prod(system.shape), 1))
         self.base = 1.0 / (1.0 + self.fraction * system.prior)
-        self.regions = (
-            RegionSolver(geometry, system.bases, system.shape, system.weights) if geometry.regions else None
-        )
+        self.regions = RegionSolver(geometry, system.bases, system.shape, system.weights) if geometry.regions else None
 
     def precondition(self, r: Array) -> Array:
         """Return an approximation of ``A^{-1} r`` for a stack of coefficients."""

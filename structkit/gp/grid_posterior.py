@@ -1,0 +1,261 @@
+"""Posterior of a Gaussian process on a grid: mean, variance and samples, on the grid and at new coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.linalg
+
+from structkit._backend.namespace import get_namespace, to_numpy
+from structkit._core.types import Array
+from structkit.gp.covariance import FreeCovariance
+from structkit.gp.grid_data import GridData, GridModel
+from structkit.gp.grid_evidence import observed_covariance
+from structkit.gp.regions import find_regions
+from structkit.gp.solver import CoefficientSolve, PreconditionedSystem
+from structkit.gp.whitening import AxisBasis, GridSystem, axis_bases
+from structkit.kron import multi_mode_product
+
+__all__ = ["GridPosterior"]
+
+CHUNK_BYTES = 2**30  # of right-hand sides solved at once
+
+
+class GridPosterior:
+    """Posterior of the whitened coefficients given a model and data.
+
+    Parameters
+    ----------
+    model : GridModel
+        Covariances, noise and mean.
+    data : GridData
+        Observations.
+    method : {"eigen", "dense", "iterative"}
+        How linear systems are solved.
+    tol, max_iter
+        Of the iterative solver.
+    bases, coefficients : optional
+        Of a posterior that was saved.
+    """
+
+    def __init__(
+        self,
+        model: GridModel,
+        data: GridData,
+        method: str,
+        *,
+        tol: float,
+        max_iter: int,
+        bases: Sequence[AxisBasis] | None = None,
+        coefficients: np.ndarray | None = None,
+    ) -> None:
+        self.model, self.data, self.method = model, data, method
+        self.tol, self.max_iter = tol, max_iter
+        whitened = model.whitened_covariances(data.coords, data.shape)
+        self.bases = list(bases) if bases is not None else axis_bases(whitened)
+        self.system = GridSystem(self.bases, data.device_array(data.weights))
+        self._solver: PreconditionedSystem | None = None
+        self._cholesky: tuple[np.ndarray, np.ndarray, list[np.ndarray]] | None = None
+        self.info: CoefficientSolve | None = None
+        if coefficients is not None:
+            self.coefficients = data.device_array(coefficients)
+        else:
+            z = data.device_array(model.whitened_data(data))[None]
+            self.coefficients = self.solve(self.system.from_grid(self.system.weights * z), z, tol)
+
+    # ---- linear systems ----------------------------------------------------------------------------------------
+
+    def solve(self, rhs: Array, z: Array, tol: float) -> Array:
+        """Posterior coefficients for a stack of right-hand sides ``R^T W z``; `z` is used by the dense method."""
+        if self.method == "eigen":
+            return rhs / (1.0 + self.system.prior)
+        if self.method == "dense":
+            return self._dense_solve(z)
+        if self._solver is None:
+            self._solver = PreconditionedSystem(self.system, find_regions(self.data.weights))
+        self.info = self._solver.solve(rhs, tol=tol, max_iter=self.max_iter)
+        return self.info.value
+
+    def _factor(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        if self._cholesky is None:
+            C, index, covariances = observed_covariance(self.model, self.data)
+            self._cholesky = scipy.linalg.cholesky(C, lower=True), index, covariances
+        return self._cholesky
+
+    def _dense_solve(self, z: Array) -> Array:
+        L, index, _ = self._factor()
+        sd = np.broadcast_to(self.model.scale_grid(self.data.shape), self.data.shape)
+        seen = self.data.weights > 0
+        values = (to_numpy(z).astype(np.float64) * sd)[:, seen]
+        alpha = scipy.linalg.cho_solve((L, True), values.T).T
+        grid = np.zeros(z.shape)
+        grid[:, seen] = alpha * sd[seen]
+        return self.system.from_grid(self.data.device_array(grid))
+
+    # ---- where to predict -----------------------------------------------------------------------------------------
+
+    def weights_at(self, coords: Sequence[np.ndarray | None]) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+        """Per axis: weights (m, r) of the coefficients, and the prior variance (m,) at new coordinates (None: old ones).
+
+        In units of the noise along the whitened axis, unless that axis has new coordinates; then see `output_scale`.
+        """
+        rows: list[np.ndarray] = []
+        variances: list[np.ndarray | None] = []
+        sd = self.model.noise_sd(self.data.shape)
+        for d, (x, old, k, b) in enumerate(zip(coords, self.data.coords, self.model.kernels, self.bases, strict=True)):
+            if x is None:
+                rows.append(b.vectors * np.sqrt(b.values))
+                variances.append(None)
+                continue
+            scale = float(sd[0]) if d == self.model.whitened_axis else 1.0
+            rows.append(b.whiten(k(x, old) / scale**2))  # type: ignore[operator]
+            variances.append(k.diagonal(x) / scale**2)  # type: ignore[union-attr]
+        return rows, variances
+
+    def output_scale(self, coords: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Factor from units of the noise to units of the data, broadcasting over the output."""
+        a = self.model.whitened_axis
+        sd = self.model.noise_sd(self.data.shape)
+        values = sd if coords[a] is None else sd[:1]
+        return values.reshape([-1 if d == a else 1 for d in range(len(coords))])
+
+    def _map(self, c: Array, matrices: Sequence[np.ndarray]) -> Array:
+        arrays = [self.data.device_array(m) for m in matrices]
+        return multi_mode_product(c, arrays, modes=self.system.modes)
+
+    # ---- mean, variance, samples ------------------------------------------------------------------------------
+
+    def mean(self, coords: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Posterior mean in units of the data, float64 sums aside in the dtype of the data."""
+        rows, _ = self.weights_at(coords)
+        u = to_numpy(self._map(self.coefficients, rows))[0]
+        return u * self.output_scale(coords) + self.model.mean_grid(u.ndim)
+
+    def variance(self, coords: Sequence[np.ndarray | None], samples: Array | None) -> np.ndarray:
+        """Posterior variance of the noise-free function; `samples` are smoothed draws for the iterative method."""
+        rows, new = self.weights_at(coords)
+        spare = self._conditional_variance(rows, new)
+        if self.method == "dense":
+            return self._dense_variance(coords)
+        omega = float(self.data.weights.max())
+        squared = [r * r for r in rows]
+        # The squared weights already carry the prior variance of each coefficient.
+        shrink = 1.0 / (1.0 + omega * self.system.prior)
+        v = to_numpy(self._map(shrink[None], squared))[0] + spare
+        if samples is not None:
+            total = np.zeros(v.shape)
+            for c in samples:  # type: ignore[attr-defined]
+                total += to_numpy(self._map(c[None], rows))[0].astype(np.float64) ** 2
+            v = v + total / samples.shape[0]
+        return np.maximum(v, 0.0) * self.output_scale(coords) ** 2
+
+    @staticmethod
+    def _conditional_variance(rows: Sequence[np.ndarray], new: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Prior variance at new coordinates that the grid's coefficients cannot explain, in units of the noise."""
+        if all(v is None for v in new):
+            return np.zeros([len(r) for r in rows])
+        explained, full = np.ones(()), np.ones(())
+        for r, v in zip(rows, new, strict=True):
+            part = (r * r).sum(1)
+            explained = np.multiply.outer(explained, part)
+            full = np.multiply.outer(full, part if v is None else np.maximum(v, part))
+        return full - explained
+
+    def _dense_variance(self, coords: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Exact variance from the Cholesky factor, a block of output cells at a time."""
+        L, index, covariances = self._factor()
+        cross, prior = [], []
+        for x, old, k, K in zip(coords, self.data.coords, self.model.kernels, covariances, strict=True):
+            cross.append(K if x is None else k(x, old))  # type: ignore[operator]
+            prior.append(np.diag(K) if x is None else k.diagonal(x))  # type: ignore[union-attr]
+        shape = tuple(len(c) for c in cross)
+        total = math.prod(shape)
+        out = np.ones(())
+        for p in prior:
+            out = np.multiply.outer(out, p)
+        flat = out.reshape(-1)
+        block = max(1, CHUNK_BYTES // 8 // max(len(index), 1) // 4)
+        for begin in range(0, total, block):
+            cells = np.unravel_index(np.arange(begin, min(begin + block, total)), shape)
+            k_star = np.ones((len(cells[0]), len(index)))
+            for c, i, j in zip(cross, cells, index.T, strict=True):
+                k_star *= c[np.ix_(i, j)]
+            half = scipy.linalg.solve_triangular(L, k_star.T, lower=True)
+            flat[begin : begin + block] -= (half * half).sum(0)
+        return np.maximum(out, 0.0)
+
+    def draw(self, n: int, rng: np.random.Generator, *, tol: float, smoothed: bool = False) -> Array:
+        r"""Draw deviations of the coefficients from their posterior mean, shape ``(n, r_1, ..., r_D)``.
+
+        Perturb and solve: ``A^{-1} (\xi_1 + R^T W^{1/2} \xi_2)`` has covariance ``A^{-1}``. With ``smoothed=True`` each draw is
+        replaced by its conditional mean given completed data; those plus the exact variance of the completed problem give
+        the variance with less sampling error (Rao and Blackwell).
+        """
+        s, data = self.system, self.data
+        xp = get_namespace(s.weights)
+        dtype = np.float32 if data.y.dtype == np.float32 else np.float64
+        per_draw = 6 * data.y.itemsize * max(data.y.size, math.prod(s.rank))
+        step = max(1, CHUNK_BYTES // per_draw)
+        parts = []
+        for begin in range(0, n, step):
+            k = min(step, n - begin)
+            prior, noise, extra = (
+                data.device_array(rng.standard_normal((k, *data.shape), dtype=dtype)) for _ in range(3)
+            )
+            c0 = s.prior_draw(prior)
+            if self.method == "dense":
+                zero_safe = s.weights + (s.weights == 0)  # type: ignore[operator]
+                simulated = s.to_grid(c0) + noise / zero_safe**0.5
+                c = c0 - self.solve(s.from_grid(s.weights * simulated), simulated, tol)
+            else:
+                rhs = c0 + s.from_grid(s.weights**0.5 * noise)
+                c = self.solve(rhs, rhs, tol)
+            if smoothed:
+                omega = float(data.weights.max())
+                gap = omega - s.weights
+                completed = gap * s.to_grid(c) + gap**0.5 * extra
+                c = s.from_grid(completed) / (1.0 + omega * s.prior)
+            parts.append(c)
+        return xp.concat(parts)
+
+    def sample(
+        self, coords: Sequence[np.ndarray | None], n: int, rng: np.random.Generator, *, tol: float
+    ) -> np.ndarray:
+        """Draw functions, shape ``(n, m_1, ..., m_D)``, in units of the data."""
+        rows, _ = self.weights_at(coords)
+        u = to_numpy(self._map(self.draw(n, rng, tol=tol) + self.coefficients, rows)).copy()
+        u += self._prior_remainder(coords, rows, n, rng)
+        return u * self.output_scale(coords) + self.model.mean_grid(u.ndim - 1)
+
+    def _prior_remainder(
+        self, coords: Sequence[np.ndarray | None], rows: Sequence[np.ndarray], n: int, rng: np.random.Generator
+    ) -> np.ndarray | float:
+        r"""Draw what the prior adds at new coordinates given the grid.
+
+        Its covariance :math:`\otimes_d K_d - \otimes_d Q_d`, with :math:`Q_d` the part that the grid explains, telescopes into a
+        sum of Kronecker products :math:`(\otimes_{e<d} Q_e) \otimes (K_d - Q_d) \otimes (\otimes_{e>d} K_e)`, drawn one by one.
+        """
+        if all(x is None for x in coords):
+            return 0.0
+        a, sd = self.model.whitened_axis, self.model.noise_sd(self.data.shape)
+        explained = [r @ r.T for r in rows]
+        full = []
+        for d, (x, k, Q) in enumerate(zip(coords, self.model.kernels, explained, strict=True)):
+            assert not isinstance(k, FreeCovariance) or x is None
+            full.append(Q if x is None else k(x) / (float(sd[0]) ** 2 if d == a else 1.0))  # type: ignore[operator]
+        total: np.ndarray | float = 0.0
+        for d, x in enumerate(coords):
+            if x is None:
+                continue
+            parts = [*explained[:d], full[d] - explained[d], *full[d + 1 :]]
+            normals = rng.standard_normal((n, *[len(p) for p in parts]))
+            total = total + multi_mode_product(normals, [_symmetric_root(p) for p in parts], modes=self.system.modes)
+        return total  # type: ignore[return-value]
+
+
+def _symmetric_root(K: np.ndarray) -> np.ndarray:
+    """Square root of a positive semi-definite matrix; eigenvalues that rounding made negative count as zero."""
+    w, V = np.linalg.eigh(K)
+    return (V * np.sqrt(np.maximum(w, 0.0))) @ V.T
