@@ -49,7 +49,10 @@ from structkit.kron.operators import (
     LinearOperator,
     LowRankPlusDiagonal,
     Masked,
+    Product,
+    Scaled,
     Sparse,
+    Sum,
     SumOfKroneckers,
     Toeplitz,
     Triangular,
@@ -64,6 +67,9 @@ from structkit.kron.tensor import mode_product, multi_mode_product
 from structkit.kron.tucker_entries import TuckerGradient, tucker_at, tucker_at_gradient
 
 __all__ = [
+    "Sum",
+    "Scaled",
+    "Product",
     "stochastic_logdet",
     "StochasticLogdet",
     "trace",

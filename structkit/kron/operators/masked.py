@@ -133,6 +133,13 @@ class Masked(LinearOperator):
             return super()._diagonal(ctx)
         return self._gather(cast(self.op._diagonal(ctx), ctx.dtype), self.rows)
 
+    def masks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the boolean masks of rows and columns, flat."""
+        row, column = np.zeros(self.op.shape[0], bool), np.zeros(self.op.shape[1], bool)
+        row[self.rows] = True
+        column[self.columns] = True
+        return row, column
+
     def with_operator(self, op: LinearOperator) -> Masked:
         """Return the same cells of another operator of the same shape.
 

@@ -1,0 +1,44 @@
+"""structkit operators in scipy's iterative methods."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg as sla
+import torch
+
+from structkit import BackendMismatchError, SizeError
+from structkit.interop import as_scipy
+from structkit.kron import Kronecker
+
+
+def test_eigsh_lsqr_and_gmres() -> None:
+    rng = np.random.default_rng(0)
+    A, B = (M @ M.T + np.eye(len(M)) for M in (rng.standard_normal((5, 5)), rng.standard_normal((4, 4))))
+    K, dense = Kronecker(A, B), np.kron(A, B)
+    w = sla.eigsh(as_scipy(K), k=2, return_eigenvectors=False, v0=np.ones(20))
+    assert np.allclose(np.sort(w), np.linalg.eigvalsh(dense)[-2:])
+    b = rng.standard_normal(20)
+    x, info = sla.gmres(as_scipy(K), b, rtol=1e-10, restart=20)
+    assert info == 0
+    assert np.allclose(dense @ x, b, atol=1e-7)
+    R = Kronecker(rng.standard_normal((6, 2)), rng.standard_normal((4, 3)))
+    b = rng.standard_normal(24)
+    x = sla.lsqr(as_scipy(R), b, atol=1e-13, btol=1e-13)[0]
+    assert np.allclose(x, np.linalg.lstsq(R.to_dense(), b, rcond=None)[0], atol=1e-8)
+
+
+def test_complex_adjoint() -> None:
+    A = np.array([[1.0, 2j], [0.0, 1.0]])
+    lo = as_scipy(Kronecker(A, A))
+    assert lo.dtype == np.complex128
+    assert np.allclose(lo.H @ np.ones(4), np.kron(A, A).conj().T @ np.ones(4))
+    assert np.allclose(lo @ np.ones((4, 2)), np.kron(A, A) @ np.ones((4, 2)))
+
+
+def test_plain_arrays_and_refusals() -> None:
+    assert as_scipy(np.eye(2)).shape == (2, 2)
+    with pytest.raises(BackendMismatchError, match="torch"):
+        as_scipy(torch.eye(2))
+    with pytest.raises(SizeError):
+        as_scipy(Kronecker(*[np.eye(1000)] * 7))
