@@ -30,8 +30,8 @@ class KronMatmul(torch.autograd.Function):
     @staticmethod
     def forward(kernel: str, order: tuple[int, ...], x: torch.Tensor, *groups: torch.Tensor) -> torch.Tensor:
         """Apply all factors."""
-        if kernel == "leftrot" and x.shape[0] == 1 and x.shape[2] == 1:
-            return _leftrot(groups, x.reshape(-1)).reshape(1, -1, 1)
+        if kernel == "leftrot" and x.shape[0] == 1:
+            return _leftrot(groups, x[0].mT.reshape(-1)).reshape(1, -1, x.shape[2])
         return _batched(groups, order, x)
 
     @staticmethod
@@ -96,7 +96,7 @@ def _apply_axis(a: torch.Tensor, y: torch.Tensor, left: int, right: int) -> torc
 
 
 def _leftrot(groups: Sequence[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
-    """Last factor first; its axis goes to the front, so that no operand needs a copy."""
+    """Last factor first, columns in front; its axis goes to the front, so that no operand needs a copy."""
     for a in reversed(groups):
         y = a @ y.reshape(-1, a.shape[1]).mT
     return y.reshape(-1)

@@ -24,6 +24,9 @@ CHAIN_STAGE_SECONDS = {"f": 0.3e-9, "c": 1.0e-9}
 # Loading the compiled kernel takes half a second once: smaller products do not ask for it.
 CHAIN_FROM = 512
 TORCH_MERGE = 32
+# Moving few columns to the front costs less than stacks of GEMMs with as few, while the data stay in cache.
+TORCH_FEW_COLUMNS = 16
+TORCH_SMALL = 2**18
 
 
 class Choice(NamedTuple):
@@ -157,12 +160,13 @@ def cost_order(groups: Sequence[Pair]) -> tuple[int, ...]:
 
 
 def _choose_torch(shapes: Sequence[Pair], k: int, kernel: str) -> Choice:
-    """Tall transposed operands are slow in torch's BLAS: last factor first for a vector, axis in place for columns."""
+    """Tall transposed operands are slow in torch's BLAS: last factor first for few columns, axis in place for many."""
     segments = _greedy_merge(shapes, TORCH_MERGE)
     groups = [(math.prod(s[0] for s in shapes[a:b]), math.prod(s[1] for s in shapes[a:b])) for a, b in segments]
     rectangular = any(m != n for m, n in groups)
     if kernel == "auto":
-        kernel = "leftrot" if k == 1 and not rectangular else "batched"
+        small = k <= TORCH_FEW_COLUMNS and k * math.prod(n for _, n in shapes) <= TORCH_SMALL
+        kernel = "leftrot" if (k == 1 or small) and not rectangular else "batched"
     if kernel not in ("leftrot", "batched", "rot"):
         raise ValueError(f"kernel {kernel!r} works on numpy arrays only; use 'auto', 'rot', 'leftrot' or 'batched'.")
     if kernel == "batched":

@@ -1,4 +1,4 @@
-"""Kronecker products with vectors and matrices against numpy, opt_einsum, tensorly, pykronecker, linear_operator, jax."""
+"""Kronecker products against numpy, opt_einsum, tensorly, pykronecker, linear_operator and jax."""
 
 from __future__ import annotations
 

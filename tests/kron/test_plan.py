@@ -106,7 +106,7 @@ def test_torch_dtypes_and_kernels():
     assert plan.dtype == np.float32
     assert plan.kernel == "leftrot"
     assert plan.group_shapes == ((32, 32), (32, 32))
-    assert kron_plan([(2, 2)] * 10, torch.float32, namespace="torch", n_columns=4).kernel == "batched"
+    assert kron_plan([(2, 2)] * 10, torch.float32, namespace="torch", n_columns=64).kernel == "batched"
     with pytest.raises(ValueError, match="numpy arrays only"):
         kron_plan([(2, 2)] * 10, torch.float32, namespace="torch", kernel="chain")
 
