@@ -13,7 +13,8 @@ from structkit._backend.namespace import as_array, cast, is_torch
 from structkit._core.errors import ConvergenceWarning, NotPositiveDefiniteError, ShapeError
 from structkit._core.random import check_random_state
 from structkit._core.types import Array, RandomState
-from structkit.kron.operators.base import Context, LinearOperator, is_complex
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import Context, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.convert import as_operator
 from structkit.kron.rules.tables import SLOGDET, SQRTM, require_square

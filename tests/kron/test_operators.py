@@ -37,8 +37,8 @@ def to_torch(op: LinearOperator) -> LinearOperator:
             return torch.from_numpy(x.copy())
         if isinstance(x, LinearOperator):
             return to_torch(x)
-        if isinstance(x, tuple):
-            return tuple(convert(e) for e in x)
+        if isinstance(x, (tuple, list)):
+            return type(x)(convert(e) for e in x)
         return x
 
     new = object.__new__(type(op))

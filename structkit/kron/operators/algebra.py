@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from structkit._backend.namespace import cast, get_namespace, result_dtype
 from structkit._core.types import Array
-from structkit.kron.operators.base import ADD, MATMUL, SCALE, Adjoint, LinearOperator, Scalar
+from structkit.kron.operators.base import Adjoint, LinearOperator
+from structkit.kron.operators.common import ADD, MATMUL, SCALE, Scalar
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity
 from structkit.kron.operators.khatri_rao import KhatriRao

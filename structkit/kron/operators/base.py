@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from numbers import Number
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, Union
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,91 +13,12 @@ from structkit._backend.namespace import as_array, backend_name, cast, device_of
 from structkit._core.errors import BackendMismatchError, DensificationWarning, ShapeError, SizeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory, check_vector
-from structkit.kron.dispatch import BinaryRules
+from structkit.kron.operators.common import ADD, MATMUL, SCALE, Context, Scalar, complex_of, is_complex, is_scalar
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from scipy.sparse.linalg import LinearOperator as ScipyLinearOperator
 
-__all__ = [
-    "as_float",
-    "ADD",
-    "HADAMARD",
-    "MATMUL",
-    "SCALE",
-    "Context",
-    "LinearOperator",
-    "Scalar",
-    "eps_of",
-    "freeze",
-    "is_complex",
-]
-
-Scalar: TypeAlias = Union[int, float, complex, Array]
-
-MATMUL: BinaryRules[LinearOperator] = BinaryRules("matmul")
-ADD: BinaryRules[LinearOperator] = BinaryRules("add")
-SCALE: BinaryRules[LinearOperator] = BinaryRules("scale")
-HADAMARD: BinaryRules[LinearOperator] = BinaryRules("hadamard")
-
-
-class Context(NamedTuple):
-    """Where new arrays of an operator live: namespace, dtype and device."""
-
-    xp: ModuleType
-    dtype: object
-    device: object
-
-    def eye(self, n: int) -> Array:
-        """Identity matrix ``(n, n)``."""
-        return self.xp.eye(n, dtype=self.dtype, device=self.device)
-
-    def zeros(self, shape: Shape) -> Array:
-        """Array of zeros."""
-        return self.xp.zeros(shape, dtype=self.dtype, device=self.device)
-
-    def ones(self, shape: Shape) -> Array:
-        """Array of ones."""
-        return self.xp.ones(shape, dtype=self.dtype, device=self.device)
-
-
-def freeze(x: object, name: str, ndim: int | None = None) -> Array:
-    """Return `x` as a numeric array; numpy arrays as read-only views, so that no operator edits its parts."""
-    a = as_array(x, name)
-    if ndim is not None and a.ndim != ndim:
-        raise ShapeError(f"{name} has shape {tuple(a.shape)}; expected {ndim} dimension{'s' if ndim > 1 else ''}.")
-    if isinstance(a, np.ndarray):
-        a = a.view()
-        a.flags.writeable = False
-    return a
-
-
-def is_complex(x: object) -> bool:
-    """Whether an array, operator or number is complex."""
-    if is_torch(x) or isinstance(x, LinearOperator):
-        dtype = x.dtype  # type: ignore[attr-defined]
-        return dtype.is_complex if hasattr(dtype, "is_complex") else np.dtype(dtype).kind == "c"
-    return np.iscomplexobj(x)  # type: ignore[arg-type]
-
-
-def eps_of(dtype: object) -> float:
-    """Machine epsilon of a numpy or torch dtype."""
-    single = str(dtype).rsplit(".", maxsplit=1)[-1] in ("float32", "complex64")
-    return float(np.finfo(np.float32 if single else np.float64).eps)
-
-
-def as_float(x: object) -> float:
-    """Real scalar array as a Python float, outside of any gradient."""
-    return float(x.detach() if is_torch(x) else x)  # type: ignore[attr-defined, arg-type]
-
-
-def _is_scalar(x: object) -> bool:
-    return isinstance(x, (Number, np.generic)) or (getattr(x, "ndim", None) == 0)
-
-
-def _complex_of(dtype: object) -> object:
-    return dtype.to_complex() if hasattr(dtype, "to_complex") else np.result_type(dtype, np.complex64)  # type: ignore[arg-type]
+__all__ = ["Adjoint", "Conjugate", "LinearOperator"]
 
 
 class LinearOperator:
@@ -151,7 +71,7 @@ class LinearOperator:
         self._backend = backend_name(*self._arrays) if self._arrays else None
         base = result_dtype(*self._arrays) if self._arrays else np.dtype(np.float64)
         self._force_complex: bool = is_complex or any(isinstance(p, LinearOperator) and p._force_complex for p in parts)
-        self.dtype: object = _complex_of(base) if self._force_complex else base
+        self.dtype: object = complex_of(base) if self._force_complex else base
 
     # ---- what a structure implements ----------------------------------------------------------------
     def _matmat(self, X: Array) -> Array:
@@ -230,7 +150,7 @@ class LinearOperator:
             self._check_backend(x)
             if x.dtype != self.dtype:
                 dtype = result_dtype(x, *self._arrays)
-                return cast(x, _complex_of(dtype) if self._force_complex else dtype)
+                return cast(x, complex_of(dtype) if self._force_complex else dtype)
         return x
 
     def _check_backend(self, x: Array) -> None:
@@ -313,7 +233,7 @@ class LinearOperator:
         return self._conj() if is_complex(self) else self
 
     def __mul__(self, scalar: Scalar) -> LinearOperator:
-        if isinstance(scalar, LinearOperator) or not _is_scalar(scalar):
+        if isinstance(scalar, LinearOperator) or not is_scalar(scalar):
             if isinstance(scalar, (LinearOperator, np.ndarray, list, tuple)) or is_torch(scalar):
                 raise TypeError(
                     "* scales an operator by a number. Use @ for products and structkit.kron.hadamard for entrywise."
@@ -326,7 +246,7 @@ class LinearOperator:
     __rmul__ = __mul__
 
     def __truediv__(self, scalar: Scalar) -> LinearOperator:
-        if not _is_scalar(scalar):
+        if not is_scalar(scalar):
             return NotImplemented
         return self * (1 / scalar)  # type: ignore[operator]
 

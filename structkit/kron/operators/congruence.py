@@ -5,7 +5,8 @@ from __future__ import annotations
 from structkit._backend.namespace import cast
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
-from structkit.kron.operators.base import HADAMARD, Context, LinearOperator
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import HADAMARD, Context
 from structkit.kron.operators.diagonal import Diagonal
 
 __all__ = ["Congruence"]

@@ -6,7 +6,8 @@ import warnings
 
 from structkit._backend.namespace import cast, result_dtype
 from structkit._core.errors import DensificationWarning, ShapeError
-from structkit.kron.operators.base import HADAMARD, SCALE, LinearOperator
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import HADAMARD, SCALE
 from structkit.kron.operators.convert import as_operator
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity

@@ -12,7 +12,8 @@ from structkit._backend.namespace import cast
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
-from structkit.kron.operators.base import Context, LinearOperator, Scalar, eps_of, is_complex
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import Context, Scalar, eps_of, is_complex
 from structkit.kron.operators.convert import as_operator
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
@@ -86,13 +87,14 @@ class Kronecker(LinearOperator):
         )
         self.factors: tuple[LinearOperator, ...] = tuple(_widen(f, self.dtype) for f in flat)
         self.scale: Scalar = scale
+        self._arrays_of_factors: list[Array] | None = None
+        if all(isinstance(f, Dense) for f in self.factors):
+            self._arrays_of_factors = [f.matrix for f in self.factors]  # type: ignore[attr-defined]
 
     @property
     def arrays(self) -> list[Array] | None:
         """The factors' matrices if all of them are dense, else None."""
-        if all(isinstance(f, Dense) for f in self.factors):
-            return [f.matrix for f in self.factors]  # type: ignore[attr-defined]
-        return None
+        return self._arrays_of_factors
 
     @property
     def has_square_factors(self) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit._core.validation import check_square
-from structkit.kron.operators.base import SCALE, Context, LinearOperator, Scalar, freeze
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import SCALE, Context, Scalar, freeze
 from structkit.kron.operators.diagonal import Diagonal, Identity
 from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.lazy import Scaled

@@ -8,7 +8,8 @@ from structkit._backend.namespace import cast
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit._core.validation import check_square
-from structkit.kron.operators.base import Context, LinearOperator
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import Context
 from structkit.kron.operators.convert import as_operator
 
 __all__ = ["KroneckerSum"]

@@ -7,7 +7,8 @@ import operator
 from collections.abc import Sequence
 
 from structkit._core.types import Array
-from structkit.kron.operators.base import MATMUL, SCALE, Context, LinearOperator, Scalar, is_complex
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import MATMUL, SCALE, Context, Scalar, is_complex
 
 __all__ = ["Product", "Scaled", "Sum"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from structkit._backend.namespace import cast, get_namespace
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
-from structkit.kron.operators.base import Context, LinearOperator, freeze
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import Context, freeze
 
 __all__ = ["LowRankPlusDiagonal"]
 

@@ -9,7 +9,8 @@ import numpy as np
 from structkit._backend.namespace import cast, get_namespace, is_torch
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
-from structkit.kron.operators.base import Context, LinearOperator
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import Context
 
 __all__ = ["Masked"]
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
-from structkit.kron.operators.base import Context, LinearOperator
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import Context
 
 if TYPE_CHECKING:
     from scipy.sparse import sparray, spmatrix

@@ -5,7 +5,8 @@ from __future__ import annotations
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit._core.validation import check_square
-from structkit.kron.operators.base import Context, LinearOperator
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import Context
 from structkit.kron.operators.kronecker import Kronecker
 
 __all__ = ["SumOfKroneckers"]

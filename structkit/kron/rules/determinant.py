@@ -9,8 +9,9 @@ from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotSymmetricError
 from structkit._core.types import Array
 from structkit.kron.decompositions import kron_slogdet
-from structkit.kron.operators.base import Adjoint, Conjugate, Context, LinearOperator, Scalar, as_float
+from structkit.kron.operators.base import Adjoint, Conjugate, LinearOperator
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
+from structkit.kron.operators.common import Context, Scalar, as_float
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity

@@ -10,7 +10,7 @@ import numpy as np
 from structkit._backend.namespace import cast, get_namespace, is_torch, result_dtype
 from structkit._core.errors import NotSymmetricError, SingularFactorError, StructKitError
 from structkit._core.types import Array
-from structkit.kron.operators.base import as_float, eps_of
+from structkit.kron.operators.common import as_float, eps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

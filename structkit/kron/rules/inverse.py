@@ -8,8 +8,9 @@ from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotPositiveDefiniteError, NotSymmetricError, SingularFactorError
 from structkit._core.types import Array
 from structkit.kron.iterative import solve_cg, warn_unconverged
-from structkit.kron.operators.base import MATMUL, SCALE, Adjoint, Conjugate, LinearOperator, as_float, eps_of
+from structkit.kron.operators.base import Adjoint, Conjugate, LinearOperator
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
+from structkit.kron.operators.common import MATMUL, SCALE, as_float, eps_of
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity

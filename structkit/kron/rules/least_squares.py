@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from structkit._backend.namespace import get_namespace
 from structkit._core.types import Array
-from structkit.kron.operators.base import SCALE, Adjoint, LinearOperator, as_float, eps_of
+from structkit.kron.operators.base import Adjoint, LinearOperator
+from structkit.kron.operators.common import SCALE, as_float, eps_of
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity

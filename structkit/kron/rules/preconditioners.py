@@ -6,7 +6,8 @@ import math
 
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array
-from structkit.kron.operators.base import LinearOperator, as_float
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import as_float
 from structkit.kron.operators.diagonal import Diagonal
 from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.kronecker_plus_diagonal import KroneckerPlusDiagonal

@@ -7,8 +7,9 @@ import math
 from structkit._backend.namespace import get_namespace
 from structkit._core.errors import NotPositiveDefiniteError, NotSymmetricError
 from structkit._core.types import Array
-from structkit.kron.operators.base import SCALE, LinearOperator, as_float, eps_of, is_complex
+from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
+from structkit.kron.operators.common import SCALE, as_float, eps_of, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from structkit._backend.namespace import cast
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array
-from structkit.kron.operators.base import ADD, LinearOperator, as_float, eps_of
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import ADD, as_float, eps_of
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.kronecker import Kronecker

@@ -9,7 +9,8 @@ from structkit._backend.namespace import get_namespace
 from structkit._core.errors import NotSymmetricError, StructKitError
 from structkit._core.types import Array
 from structkit.kron.decompositions import eigh
-from structkit.kron.operators.base import ADD, SCALE, LinearOperator, is_complex
+from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import ADD, SCALE, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity

@@ -16,8 +16,8 @@ from structkit._core.errors import (
     SingularFactorError,
 )
 from structkit._core.types import Array
-from structkit.kron.operators.base import eps_of
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
+from structkit.kron.operators.common import eps_of
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.low_rank import LowRankPlusDiagonal
 from structkit.kron.operators.toeplitz import Toeplitz

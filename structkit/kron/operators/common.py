@@ -1,0 +1,102 @@
+"""What all operators share: the tables of the algebra, and small helpers around arrays and numbers."""
+
+from __future__ import annotations
+
+import functools
+from numbers import Number
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, Union
+
+import numpy as np
+
+from structkit._backend.namespace import as_array, is_torch
+from structkit._core.errors import ShapeError
+from structkit._core.types import Array, Shape
+from structkit.kron.dispatch import BinaryRules
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from structkit.kron.operators.base import LinearOperator
+
+__all__ = [
+    "ADD",
+    "HADAMARD",
+    "MATMUL",
+    "SCALE",
+    "Context",
+    "Scalar",
+    "as_float",
+    "complex_of",
+    "eps_of",
+    "freeze",
+    "is_complex",
+    "is_scalar",
+]
+
+Scalar: TypeAlias = Union[int, float, complex, Array]
+
+MATMUL: BinaryRules[LinearOperator] = BinaryRules("matmul")
+ADD: BinaryRules[LinearOperator] = BinaryRules("add")
+SCALE: BinaryRules[LinearOperator] = BinaryRules("scale")
+HADAMARD: BinaryRules[LinearOperator] = BinaryRules("hadamard")
+
+
+class Context(NamedTuple):
+    """Where new arrays of an operator live: namespace, dtype and device."""
+
+    xp: ModuleType
+    dtype: object
+    device: object
+
+    def eye(self, n: int) -> Array:
+        """Identity matrix ``(n, n)``."""
+        return self.xp.eye(n, dtype=self.dtype, device=self.device)
+
+    def zeros(self, shape: Shape) -> Array:
+        """Array of zeros."""
+        return self.xp.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def ones(self, shape: Shape) -> Array:
+        """Array of ones."""
+        return self.xp.ones(shape, dtype=self.dtype, device=self.device)
+
+
+def freeze(x: object, name: str, ndim: int | None = None) -> Array:
+    """Return `x` as a numeric array; numpy arrays as read-only views, so that no operator edits its parts."""
+    a = as_array(x, name)
+    if ndim is not None and a.ndim != ndim:
+        raise ShapeError(f"{name} has shape {tuple(a.shape)}; expected {ndim} dimension{'s' if ndim > 1 else ''}.")
+    if isinstance(a, np.ndarray):
+        a = a.view()
+        a.flags.writeable = False
+    return a
+
+
+def is_complex(x: object) -> bool:
+    """Whether an array, operator or number is complex."""
+    if is_torch(x) or hasattr(x, "column_sizes"):
+        dtype = x.dtype  # type: ignore[attr-defined]
+        return dtype.is_complex if hasattr(dtype, "is_complex") else np.dtype(dtype).kind == "c"
+    return np.iscomplexobj(x)  # type: ignore[arg-type]
+
+
+@functools.cache
+def eps_of(dtype: object) -> float:
+    """Machine epsilon of a numpy or torch dtype."""
+    single = str(dtype).rsplit(".", maxsplit=1)[-1] in ("float32", "complex64")
+    return float(np.finfo(np.float32 if single else np.float64).eps)
+
+
+def as_float(x: object) -> float:
+    """Real scalar array as a Python float, outside of any gradient."""
+    return float(x.detach() if is_torch(x) else x)  # type: ignore[attr-defined, arg-type]
+
+
+def is_scalar(x: object) -> bool:
+    """Whether `x` is a number or an array without dimensions."""
+    return isinstance(x, (Number, np.generic)) or (getattr(x, "ndim", None) == 0)
+
+
+def complex_of(dtype: object) -> object:
+    """Complex dtype of the same precision."""
+    return dtype.to_complex() if hasattr(dtype, "to_complex") else np.result_type(dtype, np.complex64)  # type: ignore[arg-type]
