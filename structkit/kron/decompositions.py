@@ -34,14 +34,32 @@ __all__ = [
 
 
 class KronEigh(NamedTuple):
-    """Eigendecomposition of a Kronecker product: ``kron(*eigenvectors)`` has the products of `eigenvalues`."""
+    """Eigendecomposition of a Kronecker product: ``kron(*eigenvectors)`` has the products of `eigenvalues`.
+
+    Attributes
+    ----------
+    eigenvalues : list of array, shapes ``(n_d,)``
+        Of each factor, ascending.
+    eigenvectors : list of array, shapes ``(n_d, n_d)``
+        Of each factor, as columns.
+    """
 
     eigenvalues: list[Array]
     eigenvectors: list[Array]
 
 
 class KronSVD(NamedTuple):
-    """Singular value decomposition of a Kronecker product; the singular values of the product are not sorted."""
+    """Singular value decomposition of a Kronecker product; the singular values of the product are not sorted.
+
+    Attributes
+    ----------
+    U : list of array, shapes ``(m_d, r_d)``
+        Left singular vectors of each factor, as columns.
+    S : list of array, shapes ``(r_d,)``
+        Singular values of each factor, descending.
+    Vh : list of array, shapes ``(r_d, n_d)``
+        Conjugated right singular vectors of each factor, as rows.
+    """
 
     U: list[Array]
     S: list[Array]
@@ -49,7 +67,15 @@ class KronSVD(NamedTuple):
 
 
 class KronSlogdet(NamedTuple):
-    """Sign (a unit complex number for complex factors) and natural logarithm of the absolute determinant."""
+    """Sign and logarithm of the absolute determinant.
+
+    Attributes
+    ----------
+    sign : number
+        Of modulus one (complex for complex factors); zero for a singular product.
+    logabsdet : number
+        Natural logarithm of the absolute determinant; minus infinity for a singular product.
+    """
 
     sign: Array
     logabsdet: Array

@@ -9,6 +9,7 @@ import numpy as np
 from structkit._backend.namespace import as_array, backend_name, cast, result_dtype
 from structkit._core.types import Array, Factors
 from structkit._core.validation import check_matrices, check_vector
+from structkit.kron._dask import dask_kron_matmul
 from structkit.kron._numpy import batch_product, batch_shape, check_plan, numpy_product, write_out
 from structkit.kron.plan import DEFAULT_MAX_BYTES, KronPlan, as_numpy_dtype, cached_plan
 
@@ -207,8 +208,6 @@ def _torch_product(
 def _dask_product(
     factors: Factors, x: Array, adjoint: bool, transpose: bool, out: Array | None, max_bytes: int
 ) -> Array:
-    from structkit.kron._dask import dask_kron_matmul
-
     if out is not None:
         raise ValueError("out cannot be given with dask arrays, which are lazy; use dask.array.store.")
     return dask_kron_matmul(factors, x, adjoint=adjoint, transpose=transpose, max_bytes=max_bytes)  # type: ignore[arg-type]
