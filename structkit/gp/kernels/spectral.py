@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from structkit._backend.namespace import get_namespace
+from structkit._backend.namespace import get_namespace, is_torch
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit.gp.kernels.base import Kernel
@@ -20,6 +20,17 @@ from structkit.gp.kernels.stationary import Stationary, leibniz
 __all__ = ["SpectralMixture"]
 
 ENVELOPES = ("gaussian", "matern52")
+# Differences times components that are evaluated at once; larger temporaries leave the cache.
+GROUP = 16384
+
+
+def _like(values: Array, tau: Array) -> Array:
+    """Hyperparameters in the library and dtype and on the device of the differences, on their graph."""
+    if not is_torch(tau):
+        return values.astype(tau.dtype)  # type: ignore[attr-defined]
+    if is_torch(values):
+        return values.to(tau)  # type: ignore[attr-defined]
+    return tau.new_tensor(values.tolist())  # type: ignore[attr-defined]
 
 
 class SpectralMixture(Stationary):
@@ -86,19 +97,24 @@ class SpectralMixture(Stationary):
         """Highest total order of derivative blocks."""
         return math.inf if self.envelope == "gaussian" else 4
 
-    def _triples(self) -> list[tuple[float, float, float]]:
-        def plain(v: object) -> object:
-            return v.tolist() if isinstance(v, np.ndarray) else v
+    def _groups(self, tau: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
+        """Components in groups as large as the cache allows, their axis first: weights, frequencies, lengthscales."""
+        xp = get_namespace(tau)
+        size = max(1, GROUP // max(1, math.prod(tau.shape)))
+        shape = (-1, *(1 for _ in tau.shape))
+        vectors = [xp.reshape(_like(v, tau), shape) for v in (self.weights, self.frequencies, self.lengthscales)]
+        for start in range(0, len(self.weights), size):
+            part = slice(start, start + size)
+            w, f, ell = (v[part] for v in vectors)
+            yield part, w, f, ell
 
-        return list(zip(plain(self.weights), plain(self.frequencies), plain(self.lengthscales), strict=True))  # type: ignore[call-overload]
-
-    def _profile(self, tau: Array, ell: float, order: int) -> list[Array]:
+    def _profile(self, tau: Array, ell: Array, order: int) -> list[Array]:
         if self.envelope == "gaussian":
-            return gaussian_profile(tau, ell, order)
-        return matern_profile(tau, 2.5, ell, order)
+            return gaussian_profile(tau, ell, order)  # type: ignore[arg-type]
+        return matern_profile(tau, 2.5, ell, order)  # type: ignore[arg-type]
 
     @staticmethod
-    def _carrier(tau: Array, f: float, order: int) -> tuple[list[Array], list[Array]]:
+    def _carrier(tau: Array, f: Array, order: int) -> tuple[list[Array], list[Array]]:
         """Derivatives 0 to `order` of the cosine and the sine of the carrier."""
         xp = get_namespace(tau)
         omega = 2 * math.pi * f
@@ -108,30 +124,32 @@ class SpectralMixture(Stationary):
         return [power[m] * c[m % 4] for m in range(order + 1)], [power[m] * s[m % 4] for m in range(order + 1)]
 
     def _derivatives(self, tau: Array, order: int) -> list[Array]:
-        total: list[Array] | None = None
-        for w, f, ell in self._triples():
+        xp = get_namespace(tau)
+        total: list[Array] = []
+        for _, w, f, ell in self._groups(tau):
             G = self._profile(tau, ell, order)
-            C = self._carrier(tau, f, order)[0] if order else [get_namespace(tau).cos((2 * math.pi * f) * tau)]
+            C = self._carrier(tau, f, order)[0] if order else [xp.cos((2 * math.pi * f) * tau)]
             terms = [w * leibniz(G, C, m) for m in range(order + 1)]
-            total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
-        assert total is not None
+            sums = [t[0] if len(t) == 1 else xp.sum(t, axis=0) for t in terms]
+            total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
         return total
 
     def _gradients(self, tau: Array, order: int) -> list[list[Array]]:
         names = self.parameter_names
+        wanted = {s.name for s in self._specs if any(n.startswith(f"{s.name}[") for n in names)}
         found: dict[str, list[Array]] = {}
-        for q, triple in enumerate(self._triples()):
-            wanted = {n for n in ("weights", "frequencies", "lengthscales") if f"{n}[{q}]" in names}
-            found |= {f"{n}[{q}]": g for n, g in self._component_gradients(triple, tau, order, wanted).items()}
+        for part, w, f, ell in self._groups(tau) if wanted else ():
+            group = self._group_gradients(tau, order, (w, f, ell), wanted)
+            for name, derivatives in group.items():
+                for q in range(len(w)):
+                    found[f"{name}[{part.start + q}]"] = [d[q] for d in derivatives]
         return [found[name] for name in names]
 
-    def _component_gradients(
-        self, triple: tuple[float, float, float], tau: Array, order: int, wanted: set[str]
+    def _group_gradients(
+        self, tau: Array, order: int, group: tuple[Array, Array, Array], wanted: set[str]
     ) -> dict[str, list[Array]]:
-        """Gradients in the hyperparameters of one component, as far as `wanted`."""
-        if not wanted:
-            return {}
-        w, f, ell = triple
+        """Gradients in the hyperparameters of a group of components, component axis first."""
+        w, f, ell = group
         orders = range(order + 1)
         G, (C, S) = self._profile(tau, ell, order + ("lengthscales" in wanted)), self._carrier(tau, f, order)
         found = {}
@@ -148,7 +166,8 @@ class SpectralMixture(Stationary):
 
     def _components(self) -> list[Component]:
         smooth = self.envelope == "gaussian"
-        return [Component(w, f, Gaussian(ell) if smooth else matern_band(2.5, ell)) for w, f, ell in self._triples()]
+        triples = zip(self.weights, self.frequencies, self.lengthscales, strict=True)
+        return [Component(w, f, Gaussian(ell) if smooth else matern_band(2.5, ell)) for w, f, ell in triples]
 
     def _scaled_by(self, factor: float) -> Kernel:
         new = self._copy()
