@@ -259,7 +259,7 @@ class Kernel(Parametrised):
         for name, d in (("d1", d1), ("d2", d2)):
             if isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 0:
                 raise ValueError(f"{name} must be an integer >= 0; got {d!r}.")
-        if d1 + d2 > self.max_order:
+        if d1 + d2 and d1 + d2 > self.max_order:
             raise ValueError(
                 f"{self!r} has derivative blocks up to total order {int(self.max_order)}; got d1={d1}, d2={d2}, "
                 f"total {d1 + d2}. Use a smoother kernel, for example SquaredExponential."

@@ -81,6 +81,11 @@ class RationalQuadratic(Scaled):
     variance : float, > 0
         :math:`\sigma^2`, in squared units of the data. Default 1.
 
+    Notes
+    -----
+    The spectral density holds a Bessel function of real order, evaluated by scipy: no gradients pass through it. It is
+    infinite at frequency zero if ``alpha <= 1/2``.
+
     Examples
     --------
     >>> from structkit.gp import RationalQuadratic
