@@ -109,8 +109,14 @@ def solve(
     op : LinearOperator, array or scipy sparse matrix, shape ``(N, N)``
     b : array, shape ``(N,)``, ``(N, k)`` or ``(..., N, k)``
         Right-hand sides; not modified.
-    method, rcond, tol, max_iter
+    method : {None, "cholesky", "cg", "dense", "pinv"}
         As for `inverse`. For repeated solves keep ``inverse(op)``: this function factorises each time.
+    rcond : float, optional
+        As for `inverse`.
+    tol : float
+        As for `inverse`. Default 1e-10.
+    max_iter : int, optional
+        As for `inverse`.
 
     Returns
     -------

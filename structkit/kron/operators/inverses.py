@@ -47,6 +47,14 @@ class Inverse(LinearOperator):
     ----------
     op : LinearOperator
     factorization : Factorization
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from structkit.kron import inverse
+    >>> P = inverse(np.array([[2.0, 0.0], [0.0, 4.0]]))
+    >>> type(P).__name__, (P @ np.ones(2)).tolist()
+    ('Inverse', [0.5, 0.25])
     """
 
     def __init__(self, op: LinearOperator, factorization: Factorization) -> None:

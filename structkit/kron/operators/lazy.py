@@ -26,6 +26,17 @@ class Scaled(LinearOperator):
         The number; a torch scalar keeps its gradient.
     op : LinearOperator
         The operator.
+
+    Attributes
+    ----------
+    scalar : float, complex or array of no dimensions
+    op : LinearOperator
+
+    Examples
+    --------
+    >>> from structkit.kron import Identity
+    >>> Scaled(3.0, Identity(2)).diagonal().tolist()
+    [3.0, 3.0]
     """
 
     def __init__(self, scalar: Scalar, op: LinearOperator) -> None:
@@ -67,6 +78,17 @@ class Sum(LinearOperator):
     ----------
     *terms : LinearOperator
         Operators of the same shape.
+
+    Attributes
+    ----------
+    terms : tuple of LinearOperator
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from structkit.kron import Dense, Identity
+    >>> Sum(Dense(np.ones((2, 2))), Identity(2)).to_dense().tolist()
+    [[2.0, 1.0], [1.0, 2.0]]
     """
 
     def __init__(self, *terms: LinearOperator) -> None:
@@ -109,6 +131,17 @@ class Product(LinearOperator):
     ----------
     *terms : LinearOperator
         Operators whose shapes chain.
+
+    Attributes
+    ----------
+    terms : tuple of LinearOperator
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from structkit.kron import Dense, Diagonal
+    >>> Product(Dense(np.ones((2, 2))), Diagonal(np.array([1.0, 2.0]))).to_dense().tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
     """
 
     def __init__(self, *terms: LinearOperator) -> None:
