@@ -1,7 +1,8 @@
 """Compiled loops for scattered access: values of CP and Tucker tensors at entries, sparse MTTKRP, dense products.
 
 Every kernel is compiled on first use for one element type with an explicit signature (contiguous arrays, ``int64``
-indices) and kept in numba's file cache, so that later processes only load it. Indices are trusted here: callers check.
+indices) and kept in numba's file cache, so that later processes only load it. `cp_at` and `mttkrp_sparse` check the
+indices as they read them; the other kernels trust them.
 Rows are sliced before the inner loop: indexing with a sum of signed integers would carry a test for negative values
 into the loop and prevent vectorisation.
 """
@@ -50,12 +51,16 @@ def _first_invalid(index, sizes):  # type: ignore[no-untyped-def]
     return -1
 
 
-def _cp_at(index, rows, offsets, out):  # type: ignore[no-untyped-def]
+def _cp_at(index, sizes, rows, offsets, out):  # type: ignore[no-untyped-def]
     n_entries, n_modes = index.shape
     rank = rows.shape[1]
     zero = rows.dtype.type(0)
     if n_modes == 3:
         for s in range(n_entries):
+            # Checking here, where the indices are read anyway, costs half of what a pass of its own does.
+            for d in range(3):
+                if index[s, d] < 0 or index[s, d] >= sizes[d]:
+                    return 3 * s + d
             a = rows[index[s, 0] + offsets[0]]
             b = rows[index[s, 1] + offsets[1]]
             c = rows[index[s, 2] + offsets[2]]
@@ -63,9 +68,12 @@ def _cp_at(index, rows, offsets, out):  # type: ignore[no-untyped-def]
             for r in range(rank):
                 total += a[r] * b[r] * c[r]
             out[s] = total
-        return
+        return -1
     product = np.empty(rank, rows.dtype)
     for s in range(n_entries):
+        for d in range(n_modes):
+            if index[s, d] < 0 or index[s, d] >= sizes[d]:
+                return n_modes * s + d
         product[:] = rows[index[s, 0] + offsets[0]]
         for d in range(1, n_modes):
             a = rows[index[s, d] + offsets[d]]
@@ -75,23 +83,30 @@ def _cp_at(index, rows, offsets, out):  # type: ignore[no-untyped-def]
         for r in range(rank):
             total += product[r]
         out[s] = total
+    return -1
 
 
-def _mttkrp_sparse(index, values, rows, offsets, mode, out):  # type: ignore[no-untyped-def]
+def _mttkrp_sparse(index, sizes, values, rows, offsets, mode, out):  # type: ignore[no-untyped-def]
     n_entries, n_modes = index.shape
     rank = rows.shape[1]
     if n_modes == 3:
         first, second = (1 if mode == 0 else 0), (1 if mode == 2 else 2)
         for s in range(n_entries):
+            for d in range(3):
+                if index[s, d] < 0 or index[s, d] >= sizes[d]:
+                    return 3 * s + d
             a = rows[index[s, first] + offsets[first]]
             b = rows[index[s, second] + offsets[second]]
             target = out[index[s, mode]]
             value = values[s]
             for r in range(rank):
                 target[r] += value * a[r] * b[r]
-        return
+        return -1
     product = np.empty(rank, rows.dtype)
     for s in range(n_entries):
+        for d in range(n_modes):
+            if index[s, d] < 0 or index[s, d] >= sizes[d]:
+                return n_modes * s + d
         product[:] = values[s]
         for d in range(n_modes):
             if d != mode:
@@ -101,11 +116,28 @@ def _mttkrp_sparse(index, values, rows, offsets, mode, out):  # type: ignore[no-
         target = out[index[s, mode]]
         for r in range(rank):
             target[r] += product[r]
+    return -1
 
 
 def _cp_gradient(index, values, rows, offsets, out):  # type: ignore[no-untyped-def]
     n_entries, n_modes = index.shape
     rank = rows.shape[1]
+    if n_modes == 3:
+        for s in range(n_entries):
+            i, j, k = index[s, 0] + offsets[0], index[s, 1] + offsets[1], index[s, 2] + offsets[2]
+            a, b, c = rows[i], rows[j], rows[k]
+            value = values[s]
+            # One target per loop: with three, the compiler cannot rule out overlap and does not vectorise.
+            target = out[i]
+            for r in range(rank):
+                target[r] += value * b[r] * c[r]
+            target = out[j]
+            for r in range(rank):
+                target[r] += value * a[r] * c[r]
+            target = out[k]
+            for r in range(rank):
+                target[r] += value * a[r] * b[r]
+        return
     # suffix[d] is the product of the rows of modes d and later; prefix that of the modes before.
     suffix = np.empty((n_modes + 1, rank), rows.dtype)
     prefix = np.empty(rank, rows.dtype)
@@ -247,17 +279,28 @@ def first_invalid(index: np.ndarray, sizes: np.ndarray) -> int:
     return _compile(_first_invalid, "int64(int64[:, ::1], int64[::1])")(index, sizes)  # type: ignore[return-value]
 
 
-def cp_at(index: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
-    """Write ``sum_r prod_d rows[index[s, d] + offsets[d], r]`` into ``out[s]``."""
-    _kernel(_cp_at, "void(int64[:, ::1], T[:, ::1], int64[::1], T[::1])", rows.dtype)(index, rows, offsets, out)
+def cp_at(index: np.ndarray, sizes: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> int:
+    """Write ``sum_r prod_d rows[index[s, d] + offsets[d], r]`` into ``out[s]``; return what `first_invalid` would."""
+    signature = "int64(int64[:, ::1], int64[::1], T[:, ::1], int64[::1], T[::1])"
+    return _kernel(_cp_at, signature, rows.dtype)(index, sizes, rows, offsets, out)  # type: ignore[return-value]
 
 
 def mttkrp_sparse(
-    index: np.ndarray, values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, mode: int, out: np.ndarray
-) -> None:
-    """Add ``values[s] prod_{d != mode} rows[index[s, d] + offsets[d]]`` to ``out[index[s, mode]]``."""
-    signature = "void(int64[:, ::1], T[::1], T[:, ::1], int64[::1], int64, T[:, ::1])"
-    _kernel(_mttkrp_sparse, signature, rows.dtype)(index, values, rows, offsets, mode, out)
+    index: np.ndarray,
+    sizes: np.ndarray,
+    values: np.ndarray,
+    rows: np.ndarray,
+    offsets: np.ndarray,
+    mode: int,
+    out: np.ndarray,
+) -> int:
+    """Add ``values[s] prod_{d != mode} rows[index[s, d] + offsets[d]]`` to ``out[index[s, mode]]``.
+
+    Returns what `first_invalid` would; `out` is unfinished unless that is -1.
+    """
+    signature = "int64(int64[:, ::1], int64[::1], T[::1], T[:, ::1], int64[::1], int64, T[:, ::1])"
+    kernel = _kernel(_mttkrp_sparse, signature, rows.dtype)
+    return kernel(index, sizes, values, rows, offsets, mode, out)  # type: ignore[return-value]
 
 
 def cp_gradient(index: np.ndarray, values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:

@@ -35,13 +35,17 @@ def first_invalid(index: np.ndarray, sizes: np.ndarray) -> int:
     return int(np.argmax(bad)) if bad.any() else -1
 
 
-def cp_at(index: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
-    """Write ``sum_r prod_d rows[index[s, d] + offsets[d], r]`` into ``out[s]``."""
+def cp_at(index: np.ndarray, sizes: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> int:
+    """Write ``sum_r prod_d rows[index[s, d] + offsets[d], r]`` into ``out[s]``; return what `first_invalid` would."""
+    bad = first_invalid(index, sizes)
+    if bad >= 0:
+        return bad
     for block in _blocks(*_extent(index, rows)):
         product = rows[index[block, 0] + offsets[0]]
         for d in range(1, index.shape[1]):
             product *= rows[index[block, d] + offsets[d]]
         np.sum(product, axis=1, out=out[block])
+    return -1
 
 
 def _extent(index: np.ndarray, rows: np.ndarray) -> tuple[int, int]:
@@ -50,22 +54,40 @@ def _extent(index: np.ndarray, rows: np.ndarray) -> tuple[int, int]:
 
 
 def mttkrp_sparse(
+    index: np.ndarray,
+    sizes: np.ndarray,
+    values: np.ndarray,
+    rows: np.ndarray,
+    offsets: np.ndarray,
+    mode: int,
+    out: np.ndarray,
+) -> int:
+    """Add ``values[s] prod_{d != mode} rows[index[s, d] + offsets[d]]`` to ``out[index[s, mode]]``.
+
+    Returns what `first_invalid` would; `out` is unfinished unless that is -1.
+    """
+    bad = first_invalid(index, sizes)
+    return bad if bad >= 0 else _scatter_products(index, values, rows, offsets, mode, out)
+
+
+def _scatter_products(
     index: np.ndarray, values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, mode: int, out: np.ndarray
-) -> None:
-    """Add ``values[s] prod_{d != mode} rows[index[s, d] + offsets[d]]`` to ``out[index[s, mode]]``."""
+) -> int:
+    """Do the work of `mttkrp_sparse` for checked indices; return -1."""
     for block in _blocks(*_extent(index, rows)):
         product = np.repeat(values[block, None], rows.shape[1], axis=1)
         for d in range(index.shape[1]):
             if d != mode:
                 product *= rows[index[block, d] + offsets[d]]
         np.add.at(out, index[block, mode], product)
+    return -1
 
 
 def cp_gradient(index: np.ndarray, values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
     """Add ``values[s] prod_{e != d} rows[index[s, e] + offsets[e]]`` to ``out[index[s, d] + offsets[d]]``, all d."""
     bounds = [*offsets.tolist(), out.shape[0]]
     for d in range(index.shape[1]):
-        mttkrp_sparse(index, values, rows, offsets, d, out[bounds[d] : bounds[d + 1]])
+        _scatter_products(index, values, rows, offsets, d, out[bounds[d] : bounds[d + 1]])
 
 
 def _vectors(flat: np.ndarray, starts: np.ndarray, ranks: np.ndarray, index: np.ndarray, d: int) -> np.ndarray:

@@ -80,10 +80,11 @@ def cp_at(index: Array, matrices: Sequence[Array], weights: Array | None = None)
         from structkit._backend import torch_scatter
 
         return torch_scatter.cp_at(check_index(index, sizes, arrays[0]), arrays, w)
-    idx = np.asarray(check_index(index, sizes))
-    idx, rows, offsets = _stack(idx, [np.asarray(a) for a in arrays], dtype, None if w is None else np.asarray(w))
-    out = np.empty(len(idx), dtype=rows.dtype)
-    kernels().cp_at(idx, rows, offsets, out)
+    idx = np.asarray(check_index(index, sizes, validate=False))
+    rows_of = _stack(idx, [np.asarray(a) for a in arrays], dtype, None if w is None else np.asarray(w))
+    out = np.empty(len(idx), dtype=rows_of.rows.dtype)
+    bad = kernels().cp_at(rows_of.index, rows_of.sizes, rows_of.rows, rows_of.offsets, out)
+    _raise_invalid(idx, sizes, bad)
     return out
 
 
@@ -198,11 +199,12 @@ def mttkrp_sparse(index: Array, values: Array, matrices: Sequence[Array], mode: 
 
         return torch_scatter.mttkrp_sparse(check_index(index, sizes, arrays[0], len(v)), v, arrays, axis)
     dtype = np.result_type(dtype, v.dtype)  # type: ignore[arg-type, call-overload]
-    idx = np.asarray(check_index(index, sizes, count=len(v)))
+    idx = np.asarray(check_index(index, sizes, count=len(v), validate=False))
     out = np.zeros((sizes[axis], arrays[0].shape[1]), dtype=dtype)
-    others = [np.asarray(a) if d != axis else np.asarray(a)[:0] for d, a in enumerate(arrays)]
-    idx, rows, offsets = _stack(idx, others, dtype, None, axis)
-    kernels().mttkrp_sparse(idx, np.ascontiguousarray(v, dtype=dtype), rows, offsets, axis, out)
+    values = np.ascontiguousarray(v, dtype=dtype)
+    part = _stack(idx, [np.asarray(a) for a in arrays], dtype, None, unused=axis)
+    bad = kernels().mttkrp_sparse(part.index, part.sizes, values, part.rows, part.offsets, axis, out)
+    _raise_invalid(idx, sizes, bad)
     return out
 
 
@@ -240,7 +242,9 @@ def check_length(values: Array, name: str, like: Array) -> Array:
     return v
 
 
-def check_index(index: Array, sizes: Sequence[int], like: Array | None = None, count: int | None = None) -> Array:
+def check_index(
+    index: Array, sizes: Sequence[int], like: Array | None = None, count: int | None = None, *, validate: bool = True
+) -> Array:
     """Return `index` as a contiguous ``int64`` array ``(S, D)`` in the library of `like`; every entry must exist."""
     if like is not None and is_torch(like):
         from structkit._backend import torch_scatter
@@ -252,14 +256,19 @@ def check_index(index: Array, sizes: Sequence[int], like: Array | None = None, c
         raise ShapeError(f"index has shape {tuple(idx.shape)}; expected (S, {len(sizes)}): one column per mode.")
     if count is not None and idx.shape[0] != count:
         raise ShapeError(f"index has {idx.shape[0]} rows for {count} values; expected one row per value.")
-    bad = _first_invalid(idx, sizes)
+    if validate:
+        _raise_invalid(idx, sizes, _first_invalid(idx, sizes))
+    return idx
+
+
+def _raise_invalid(idx: Array, sizes: Sequence[int], bad: int) -> None:
+    """Raise if `bad`, a flat position in the index, is not -1."""
     if bad >= 0:
         s, d = divmod(bad, len(sizes))
         raise IndexRangeError(
             f"index[{s}, {d}] is {int(idx[s, d])}; mode {d} has length {sizes[d]}, so 0 to {sizes[d] - 1} are valid "
             "(negative indices do not count from the end)."
         )
-    return idx
 
 
 def _numpy_index(index: Array) -> np.ndarray:
@@ -291,18 +300,31 @@ def _concatenate(arrays: Sequence[np.ndarray], dtype: object) -> tuple[np.ndarra
     return rows, offsets
 
 
+@dataclass(frozen=True)
+class _Stacked:
+    """Matrices as one, with the row at which each begins, and the index and the sizes that go with it."""
+
+    index: np.ndarray
+    sizes: np.ndarray
+    rows: np.ndarray
+    offsets: np.ndarray
+
+
 def _stack(
     idx: np.ndarray, arrays: Sequence[np.ndarray], dtype: object, weights: np.ndarray | None, unused: int = -1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> _Stacked:
     """Stack the matrices, the first one times `weights`; take only the rows in use where there are fewer of them."""
-    chosen = list(arrays)
-    long = [d for d, a in enumerate(arrays) if len(a) > len(idx) and d != unused]
+    sizes = [len(a) for a in arrays]
+    chosen = [a[:0] if d == unused else a for d, a in enumerate(arrays)]
+    long = [d for d, n in enumerate(sizes) if n > len(idx) and d != unused]
     if long:
+        _raise_invalid(idx, sizes, _first_invalid(idx, sizes))
         idx = idx.copy()
         for d in long:
             chosen[d] = arrays[d][idx[:, d]]
             idx[:, d] = np.arange(len(idx))
+            sizes[d] = len(idx)
     rows, offsets = _concatenate(chosen, dtype)
     if weights is not None:
         rows[: len(chosen[0])] *= weights
-    return idx, rows, offsets
+    return _Stacked(idx, np.array(sizes, dtype=np.int64), rows, offsets)

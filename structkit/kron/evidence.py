@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from structkit._backend.namespace import as_array, backend_name, cast, get_namespace, is_torch, result_dtype
+from structkit._backend.namespace import as_array, backend_name, cast, device_of, get_namespace, is_torch, result_dtype
 from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 from structkit._core.types import Array
 from structkit.kron._spectrum import Spectrum, check_noise, check_shifted, outer, spectrum
 from structkit.kron.decompositions import machine_eps, square_factors
-from structkit.kron.tensor import multi_mode_product
+from structkit.kron.tensor import apply_modes
 
 __all__ = ["Evidence", "EvidenceGradient", "gaussian_evidence"]
 
@@ -151,7 +151,7 @@ def _compute(arrays: Sequence[Array], y: Array, noise: float, grad: bool) -> Evi
     if count:
         _check_definite(spec, tensor, arrays, noise)
     xp = get_namespace(y)
-    z = multi_mode_product(y.reshape(*sizes), spec.vectors, adjoint=True)
+    z = apply_modes(y.reshape(*sizes), spec.vectors, adjoint=True)
     unit = math.exp(min(max(log_unit, -700.0), 700.0))
     q = z / (tensor * unit)
     quadratic = float(xp.sum((z.conj() * q).real if is_complex else z * q, dtype=xp.float64))
@@ -163,7 +163,7 @@ def _compute(arrays: Sequence[Array], y: Array, noise: float, grad: bool) -> Evi
     inverse = 1 / tensor
     power = float(xp.sum((q * q.conj()).real if is_complex else q * q, dtype=xp.float64))
     noise_bar = -half * (float(xp.sum(inverse, dtype=xp.float64)) / unit - power)
-    y_bar = (-2 * half) * multi_mode_product(q, spec.vectors)
+    y_bar = (-2 * half) * apply_modes(q, spec.vectors)
     factor_bars = [_factor_gradient(spec, d, inverse, q, log_unit, half) for d in range(len(sizes))]
     return Evidence(value, EvidenceGradient(factor_bars, noise_bar, y_bar.reshape(tuple(y.shape))))
 
@@ -204,5 +204,4 @@ def _factor_gradient(spec: Spectrum, d: int, inverse: Array, q: Array, log_unit:
     trace = (rows @ weights) * math.exp(log_others - log_unit)
     fit = (columns * weights) @ columns.conj().T * math.exp(min(log_others, 700.0))
     V = spec.vectors[d]
-    inner = -(V @ fit) @ V.conj().T
-    return -half * ((V * trace) @ V.conj().T + inner)
+    return -half * (V @ (xp.eye(n, dtype=V.dtype, device=device_of(V)) * trace - fit) @ V.conj().T)

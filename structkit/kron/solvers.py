@@ -15,7 +15,7 @@ from structkit.kron._lapack import factorise
 from structkit.kron._schur import solve_shifted
 from structkit.kron._spectrum import LOG_MAX, check_noise, check_shifted, spectrum
 from structkit.kron.decompositions import check_symmetric, square_factors
-from structkit.kron.tensor import multi_mode_product
+from structkit.kron.tensor import apply_modes
 
 __all__ = ["kron_solve"]
 
@@ -178,10 +178,8 @@ def eigen_solve(arrays: Sequence[Array], b: Array, noise: float, assume: str) ->
     eigenvalues = shifted * math.exp(min(log_unit, LOG_MAX))
 
     def solve(y: Array) -> Array:
-        modes = range(1, y.ndim)
-        z = multi_mode_product(y, spec.vectors, modes=modes, adjoint=True)
-        z = z / eigenvalues
-        return multi_mode_product(z, spec.vectors, modes=modes)
+        z = apply_modes(y, spec.vectors, first=1, adjoint=True) / eigenvalues
+        return apply_modes(z, spec.vectors, first=1)
 
     return _with_columns_first(b, arrays, solve)
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, as_factors, backend_name, cast, result_dtype
+from structkit._backend.namespace import as_array, as_factors, backend_name, cast, is_torch, result_dtype
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
 from structkit.kron.layout import check_axis
 
-__all__ = ["mode_product", "multi_mode_product"]
+__all__ = ["apply_modes", "mode_product", "multi_mode_product"]
 
 
 def mode_product(X: Array, A: Array, mode: int) -> Array:
@@ -133,6 +133,14 @@ def multi_mode_product(
     return _chain_numpy(np.ascontiguousarray(x), [(axis, np.asarray(a)) for axis, a in steps], out)
 
 
+def apply_modes(x: Array, matrices: Sequence[Array], *, first: int = 0, adjoint: bool = False) -> Array:
+    """Products along the axes from `first` on with arrays that fit and agree in dtype; nothing is checked."""
+    steps = [(first + j, _step_matrix(a, a.dtype, adjoint)) for j, a in enumerate(matrices)]
+    if is_torch(x):
+        return _chain_torch(x, steps)
+    return _chain_numpy(np.ascontiguousarray(x), [(axis, np.asarray(a)) for axis, a in steps], None)
+
+
 def _check_modes(X: Array, arrays: Sequence[Array], modes: Sequence[int] | None, adjoint: bool) -> list[int]:
     """Return the axes of the matrices, all different and of matching length."""
     if modes is None:
@@ -175,7 +183,10 @@ def _positions(skip: int | Iterable[int] | None, count: int) -> set[int]:
 def _step_matrix(a: Array, dtype: object, adjoint: bool) -> Array:
     """Return the matrix of one step, a view wherever possible."""
     a = cast(a, dtype)
-    return a.conj().T if adjoint else a  # type: ignore[attr-defined]
+    if not adjoint:
+        return a
+    # On real arrays conj() would copy.
+    return a.conj().T if "complex" in str(dtype) else a.T
 
 
 def _order_key(a: Array) -> float:

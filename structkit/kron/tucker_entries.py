@@ -30,6 +30,8 @@ _ENTRY_COST = 8.0
 _FAR_COST = 0.5
 _CACHE_NUMBERS = 2**17
 _TABLE_NUMBERS = 2**22
+# Gradients scatter into a second table, which must stay in cache.
+_TABLE_NUMBERS_GRADIENT = 2**18
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def tucker_at_gradient(index: Array, core: Array, matrices: Sequence[Array], cot
     dtype = np.result_type(dtype, g.dtype)  # type: ignore[arg-type, call-overload]
     idx = np.asarray(check_index(index, sizes, count=len(g)))
     conjugate = [np.asarray(a.conj(), dtype=dtype) for a in arrays]
-    problem = _Problem(np.asarray(G.conj(), dtype=dtype), conjugate, idx)
+    problem = _Problem(np.asarray(G.conj(), dtype=dtype), conjugate, idx, _TABLE_NUMBERS_GRADIENT)
     return problem.gradient(np.asarray(g, dtype=dtype))
 
 
@@ -182,9 +184,11 @@ def _inputs(core: Array, matrices: Sequence[Array]) -> tuple[Array, list[Array],
 class _Problem:
     """Core, matrices and entries, with the modes of the table (first) and of the entry loop (rest) chosen by cost."""
 
-    def __init__(self, core: np.ndarray, matrices: list[np.ndarray], index: np.ndarray) -> None:
+    def __init__(
+        self, core: np.ndarray, matrices: list[np.ndarray], index: np.ndarray, largest: int = _TABLE_NUMBERS
+    ) -> None:
         sizes = [len(a) for a in matrices]
-        self.table_modes, self.whole = _choose(core.shape, sizes, len(index))
+        self.table_modes, self.whole = _choose(core.shape, sizes, len(index), largest)
         rest = [d for d in range(core.ndim) if d not in self.table_modes]
         # The longest vector is contracted first: that leaves the least for the later ones.
         self.rest_modes = tuple(sorted(rest, key=lambda d: -core.shape[d]))
@@ -261,7 +265,9 @@ class _Problem:
             bars[d] += unfold(tensor_bar, j) @ unfold(others, j).T  # type: ignore[arg-type]
 
 
-def _choose(ranks: Sequence[int], sizes: Sequence[int], n_entries: int) -> tuple[tuple[int, ...], bool]:
+def _choose(
+    ranks: Sequence[int], sizes: Sequence[int], n_entries: int, most: int = _TABLE_NUMBERS
+) -> tuple[tuple[int, ...], bool]:
     """Return the modes of the table, and whether it is computed for all their index combinations or entry by entry."""
     n_modes = len(ranks)
     largest = n_modes if n_modes <= 8 else 2
@@ -270,7 +276,7 @@ def _choose(ranks: Sequence[int], sizes: Sequence[int], n_entries: int) -> tuple
         for modes in itertools.combinations(range(n_modes), count):
             width = math.prod(ranks[d] for d in range(n_modes) if d not in modes)
             numbers = math.prod(sizes[d] for d in modes) * width
-            if numbers > _TABLE_NUMBERS and modes:
+            if numbers > most and modes:
                 continue
             cost = _table_cost(ranks, sizes, modes) * _GEMM_COST + _loop_cost(n_entries, width, numbers)
             if cost < best:
