@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -22,6 +23,8 @@ INNER_BYTES = 2**14
 FULL_LANES = 16
 # Below this many elements starting threads costs more than it gains.
 THREADS_FROM = 2**17
+# Input lengths for which a plan remembers its layout.
+KEPT_CALLS = 64
 
 
 class Layout(NamedTuple):
@@ -96,13 +99,15 @@ def apply_chain(plan: KronPlan, factors: Sequence[np.ndarray], x: np.ndarray, ou
     key = (x.size, k)
     call = plan.calls.get(key)
     if call is None:
+        if len(plan.calls) >= KEPT_CALLS:
+            plan.calls.clear()
         call = plan.calls[key] = _prepare(plan, x.size, k)
     run, lay, threads = call
     flat, target = x.reshape(-1), out.reshape(-1)
     if plan.dtype.kind == "c":
         real = flat.real.dtype
         flat, target = flat.view(real), target.view(real)
-    if not flat.flags.writeable:  # the compiled code has one type for all arrays
+    if not flat.flags.carray:  # read-only or unaligned: the compiled code has one type for all arrays
         flat = flat.copy()
     if threads == 1:
         work = plan.workspace(0, lay.work)
@@ -115,9 +120,18 @@ def apply_chain(plan: KronPlan, factors: Sequence[np.ndarray], x: np.ndarray, ou
         work = np.empty(lay.work, flat.dtype)
         run(flat, target, raw, lay.sizes, lay.pairs, lay.phases, work, phase, phase + 1, part, threads)
 
-    with ThreadPoolExecutor(threads) as pool:
-        for phase in range(lay.n_phases):
-            list(pool.map(share, [phase] * threads, range(threads)))
+    pool = _pool(threads, os.getpid())
+    for phase in range(lay.n_phases):
+        others = [pool.submit(share, phase, part) for part in range(1, threads)]
+        share(phase, 0)
+        for other in others:
+            other.result()
+
+
+@lru_cache(maxsize=8)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Threads that wait for work; a forked process has none of its parent's and gets its own."""
+    return ThreadPoolExecutor(threads - 1, thread_name_prefix="structkit-kron")
 
 
 def _prepare(plan: KronPlan, size: int, k: int) -> tuple[Callable[..., None], Layout, int]:

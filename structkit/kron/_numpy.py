@@ -46,7 +46,7 @@ def numpy_product(
             check_memory(n_bytes, f"The result of shape {shape} and dtype {dtype}")
         return _execute(plan, mats, x, np.empty(shape, dtype))
     _check_out(out, shape, dtype, [x, *mats])
-    if out.flags.c_contiguous:
+    if out.flags.carray:
         return _execute(plan, mats, x, out)
     np.copyto(out, _execute(plan, mats, x, np.empty(shape, dtype)))
     return out
