@@ -154,6 +154,8 @@ def test_scalar_keeps_precision(case: Case) -> None:
     op, _ = case.build()
     for scalar in (2.5, np.float64(2.5), np.array(2.5)):
         assert (scalar * op).dtype == op.dtype
+        assert (op / scalar).dtype == op.dtype
+        assert ((scalar * op) @ operand(op, 1, op.shape[1])).dtype == op.dtype
 
 
 def test_diagonal_and_trace(case: Case) -> None:

@@ -13,7 +13,17 @@ from structkit._backend.namespace import as_array, backend_name, cast, device_of
 from structkit._core.errors import BackendMismatchError, DensificationWarning, ShapeError, SizeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory, check_vector
-from structkit.kron.operators.common import ADD, MATMUL, SCALE, Context, Scalar, complex_of, is_complex, is_scalar
+from structkit.kron.operators.common import (
+    ADD,
+    MATMUL,
+    SCALE,
+    Context,
+    Scalar,
+    complex_of,
+    is_complex,
+    is_scalar,
+    plain_scalar,
+)
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator as ScipyLinearOperator
@@ -239,16 +249,14 @@ class LinearOperator:
                     "* scales an operator by a number. Use @ for products and structkit.kron.hadamard for entrywise."
                 )
             return NotImplemented
-        if isinstance(scalar, (np.generic, np.ndarray)):
-            scalar = scalar.item()  # Python numbers do not promote the dtype of the arrays
-        return SCALE(self, scalar)
+        return SCALE(self, plain_scalar(scalar))
 
     __rmul__ = __mul__
 
     def __truediv__(self, scalar: Scalar) -> LinearOperator:
         if not is_scalar(scalar):
             return NotImplemented
-        return self * (1 / scalar)  # type: ignore[operator]
+        return self * (1 / plain_scalar(scalar))  # type: ignore[operator]
 
     def __neg__(self) -> LinearOperator:
         return self * -1

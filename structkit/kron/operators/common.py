@@ -31,6 +31,7 @@ __all__ = [
     "freeze",
     "is_complex",
     "is_scalar",
+    "plain_scalar",
 ]
 
 Scalar: TypeAlias = Union[int, float, complex, Array]
@@ -95,6 +96,11 @@ def as_float(x: object) -> float:
 def is_scalar(x: object) -> bool:
     """Whether `x` is a number or an array without dimensions."""
     return isinstance(x, (Number, np.generic)) or (getattr(x, "ndim", None) == 0)
+
+
+def plain_scalar(x: Scalar) -> Scalar:
+    """Turn numpy scalars into Python numbers, which promote nothing; torch scalars keep their gradient."""
+    return x.item() if isinstance(x, (np.generic, np.ndarray)) else x
 
 
 def complex_of(dtype: object) -> object:

@@ -13,7 +13,7 @@ from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
 from structkit.kron.operators.base import LinearOperator
-from structkit.kron.operators.common import Context, Scalar, eps_of, is_complex
+from structkit.kron.operators.common import Context, Scalar, eps_of, is_complex, plain_scalar
 from structkit.kron.operators.convert import as_operator
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
@@ -67,6 +67,7 @@ class Kronecker(LinearOperator):
     def __init__(self, *factors: object, scale: Scalar = 1) -> None:
         if not factors:
             raise ShapeError("Kronecker needs at least one factor; got none.")
+        scale = plain_scalar(scale)
         flat: list[LinearOperator] = []
         for factor in factors:
             op = as_operator(factor)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from structkit._core.types import Array
 from structkit.kron.operators.base import LinearOperator
-from structkit.kron.operators.common import MATMUL, SCALE, Context, Scalar, is_complex
+from structkit.kron.operators.common import MATMUL, SCALE, Context, Scalar, is_complex, plain_scalar
 
 __all__ = ["Product", "Scaled", "Sum"]
 
@@ -43,7 +43,7 @@ class Scaled(LinearOperator):
         super().__init__(
             op.shape, (op,), row_sizes=op.row_sizes, column_sizes=op.column_sizes, is_complex=is_complex(scalar)
         )
-        self.scalar = scalar
+        self.scalar = plain_scalar(scalar)
         self.op = op
 
     def _matmat(self, X: Array) -> Array:

@@ -57,7 +57,8 @@ def check_hermitian(A: Array, operation: str, name: str = "matrix") -> None:
 
 
 def _check_rcond(rcond: float, shape: tuple[int, ...], dtype: object) -> None:
-    if not rcond >= eps_of(dtype):
+    """Raise unless the reciprocal condition is at least ``n eps``."""
+    if not rcond >= shape[0] * eps_of(dtype):
         raise SingularFactorError(
             f"matrix of shape {tuple(shape)} is singular to working precision: reciprocal condition {rcond:.2e}. "
             'Add noise (a diagonal shift), or ask for the minimum-norm solution with method="pinv".'

@@ -154,7 +154,7 @@ class BandedBlocks:
         self.lu, self.pivots, info = gbtrf(band, self.width, self.width)
         norm = np.abs(band).sum(axis=0).max()
         rcond = float(gbcon(self.width, self.width, self.lu, self.pivots, norm)[0]) if info == 0 else 0.0
-        if not rcond >= eps_of(self.op.dtype):
+        if not rcond >= self.op.shape[0] * eps_of(self.op.dtype):
             raise SingularFactorError(
                 f"{self.op!r} is singular to working precision: reciprocal condition {rcond:.2e}. Add a diagonal shift."
             )
