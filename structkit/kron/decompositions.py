@@ -2,7 +2,6 @@ r"""Decompositions of Kronecker products, factor by factor, and numbers that fol
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,17 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from structkit._backend.namespace import as_factors, cast, get_namespace, is_torch, result_dtype
-from structkit._core.errors import NotPositiveDefiniteError, NotSymmetricError, ShapeError
+from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 from structkit._core.types import Array
-from structkit._core.validation import check_memory, check_square
+from structkit._core.validation import check_memory
+from structkit.kron._symmetric import check_symmetric, eigh, square_factors
 from structkit.kron.entries import check_index, no_dask
 
 __all__ = [
     "KronEigh",
     "KronSVD",
     "KronSlogdet",
-    "check_symmetric",
-    "eigh",
     "kron_cholesky",
     "kron_diag",
     "kron_eigh",
@@ -28,8 +26,6 @@ __all__ = [
     "kron_slogdet",
     "kron_svd",
     "kron_trace",
-    "machine_eps",
-    "square_factors",
 ]
 
 
@@ -38,10 +34,8 @@ class KronEigh(NamedTuple):
 
     Attributes
     ----------
-    eigenvalues : list of array, shapes ``(n_d,)``
-        Of each factor, ascending.
-    eigenvectors : list of array, shapes ``(n_d, n_d)``
-        Of each factor, as columns.
+    eigenvalues, eigenvectors : lists of array, shapes ``(n_d,)`` and ``(n_d, n_d)``
+        Of each factor; eigenvalues ascending, eigenvectors as columns.
     """
 
     eigenvalues: list[Array]
@@ -67,10 +61,8 @@ class KronSlogdet(NamedTuple):
 
     Attributes
     ----------
-    sign : number
-        Of modulus one (complex for complex factors); zero for a singular product.
-    logabsdet : number
-        Natural logarithm of the absolute determinant; minus infinity for a singular product.
+    sign, logabsdet : number
+        Of modulus one, complex for complex factors; natural logarithm. Zero and minus infinity for a singular product.
     """
 
     sign: Array
@@ -346,58 +338,3 @@ def kron_rows(factors: Sequence[Array], index: Array) -> Array:
         else:
             result = (result[:, :, None] * row[:, None, :]).reshape(count, result.shape[1] * row.shape[1])
     return result  # type: ignore[return-value]
-
-
-def square_factors(factors: Sequence[Array], operation: str) -> list[Array]:
-    """Return the factors as arrays in memory, all square."""
-    arrays = as_factors(factors)
-    no_dask(*arrays)
-    check_square(arrays, operation)
-    return arrays
-
-
-def machine_eps(a: Array) -> float:
-    """Return the distance from 1 to the next number in the precision of `a`."""
-    return _eps_of(a.dtype)
-
-
-@functools.cache
-def _eps_of(dtype: object) -> float:
-    """Machine epsilon of a dtype of any library."""
-    return 2.0**-23 if str(dtype).split(".")[-1] in ("float32", "complex64") else 2.0**-52
-
-
-def eigh(a: Array) -> tuple[Array, Array]:
-    """Eigenvalues and eigenvectors of one symmetric (Hermitian) matrix by the fastest driver at hand."""
-    if is_torch(a) or a.ndim > 2 or 0 in a.shape:
-        return get_namespace(a).linalg.eigh(a)
-    # scipy's LAPACK is a quarter faster here than the one numpy is linked to, and divide and conquer its best driver.
-    import scipy.linalg
-
-    try:
-        return scipy.linalg.eigh(np.asarray(a), driver="evd")
-    except ValueError as err:
-        if isinstance(err, np.linalg.LinAlgError):
-            raise
-        raise ValueError("A factor contains NaN or infinity.") from err
-
-
-def check_symmetric(arrays: Sequence[Array], operation: str) -> None:
-    """Raise unless every factor is symmetric (Hermitian) to ``10 n eps`` of its largest entry."""
-    for i, a in enumerate(arrays):
-        if 0 in a.shape:
-            continue
-        if is_torch(a):
-            a = a.detach()  # type: ignore[attr-defined]
-        adjoint = a.swapaxes(-1, -2)  # type: ignore[attr-defined]
-        if "complex" in str(a.dtype):
-            adjoint = adjoint.conj()
-        if bool((a == adjoint).all()):  # type: ignore[attr-defined]
-            continue  # the usual case, three times cheaper than measuring the difference; NaN is not equal to itself
-        difference, scale = float(abs(a - adjoint).max()), float(abs(a).max())  # type: ignore[arg-type]
-        if not difference <= 10 * a.shape[-1] * machine_eps(a) * scale:
-            raise NotSymmetricError(
-                f"factors[{i}] of shape {tuple(a.shape)} is not symmetric: it differs from its (conjugate) transpose "
-                f"by {difference:.3g}, its largest entry is {scale:.3g}. {operation} needs symmetric factors here; "
-                'symmetrise it, (A + A.T) / 2, or use assume="general" where there is such an argument.'
-            )
