@@ -62,7 +62,7 @@ def _execute(plan: KronPlan, mats: Sequence[np.ndarray], x: np.ndarray, out: np.
     if plan.kernel == "scalar":
         return np.multiply(x, scalar_part(plan, mats), out=out)
     k = 1 if x.ndim == 1 else x.shape[-1]
-    if plan.kernel == "chain":
+    if plan.kernel == "chain" and use_numba():
         apply_chain(plan, mats, np.ascontiguousarray(x), out, k)
         return out
     apply_gemm(plan, merge_factors(plan, mats), x.reshape(-1, plan.n_in, k), out.reshape(-1, plan.n_out, k))

@@ -96,6 +96,7 @@ CHAINS = [(2,), (3,), (4, 3), (2,) * 9, (3,) * 6, (4,) * 5, (2, 3, 4, 2, 2, 3), 
 def test_compiled_chain_equals_gemm_for_every_thread_count(sizes, dtype, monkeypatch):
     from structkit.kron import _chain
 
+    monkeypatch.setenv("STRUCTKIT_NUMBA", "1")
     rng = np.random.default_rng(3)
     shapes = [(n, n) for n in sizes]
     factors = [random(rng, s, dtype) for s in shapes]
@@ -119,6 +120,7 @@ def test_without_numba_the_plan_uses_blas(monkeypatch):
     shapes = [(2, 2)] * 10
     rng = np.random.default_rng(4)
     factors, x = [random(rng, s) for s in shapes], random(rng, (1024,))
+    monkeypatch.setenv("STRUCTKIT_NUMBA", "1")
     compiled = kron_plan(shapes, float)
     y = kron_matmul(factors, x)
     monkeypatch.setenv("STRUCTKIT_NUMBA", "0")
