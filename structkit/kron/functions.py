@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array
 from structkit.kron.operators.base import LinearOperator
@@ -95,7 +96,7 @@ def logdet(op: LinearOperator | Array) -> Array:
     2.079442
     """
     sign, logabs = slogdet(op)
-    value = complex(sign)  # type: ignore[call-overload]
+    value = complex(sign.detach() if is_torch(sign) else sign)  # type: ignore[attr-defined, call-overload]
     if value != 0 and abs(value - 1) > 1e-6:
         shown = value.real if value.imag == 0 else value
         raise NotPositiveDefiniteError(f"The determinant has sign {shown}; logdet needs a positive one. Use slogdet.")

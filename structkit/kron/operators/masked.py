@@ -81,7 +81,7 @@ class Masked(LinearOperator):
         """Whether rows and columns are the same cells."""
         return self.columns is self.rows
 
-    def _scatter(self, X: Array, positions: np.ndarray, n: int, slot: str) -> Array:
+    def _scatter(self, X: Array, positions: np.ndarray, n: int) -> Array:
         """Full-length array with `X` at `positions` along the last but one (for vectors the only) axis."""
         shape = (n,) if X.ndim == 1 else (*X.shape[:-2], n, X.shape[-1])
         if is_torch(X):
@@ -89,6 +89,7 @@ class Masked(LinearOperator):
             zeros = X.new_zeros(shape)  # type: ignore[attr-defined]
             return zeros.index_copy(0 if X.ndim == 1 else X.ndim - 2, index, X)
         # Only the observed positions are ever written, so the zeros in between survive from call to call.
+        slot = "rows" if positions is self.rows else "columns"
         buffer = getattr(self._local, slot, None)
         if buffer is None or buffer.shape != shape or buffer.dtype != X.dtype:
             buffer = np.zeros(shape, X.dtype)  # type: ignore[call-overload]
@@ -114,13 +115,13 @@ class Masked(LinearOperator):
         return xp.take(Y, index, axis=0 if Y.ndim == 1 else Y.ndim - 2)
 
     def _matmat(self, X: Array) -> Array:
-        return self._gather(self.op._matmat(self._scatter(X, self.columns, self.op.shape[1], "columns")), self.rows)
+        return self._gather(self.op._matmat(self._scatter(X, self.columns, self.op.shape[1])), self.rows)
 
     def _matvec(self, x: Array) -> Array:
-        return self._gather(self.op._matvec(self._scatter(x, self.columns, self.op.shape[1], "columns")), self.rows)
+        return self._gather(self.op._matvec(self._scatter(x, self.columns, self.op.shape[1])), self.rows)
 
     def _adjoint_matmat(self, X: Array) -> Array:
-        full = self.op._adjoint_matmat(self._scatter(X, self.rows, self.op.shape[0], "rows"))
+        full = self.op._adjoint_matmat(self._scatter(X, self.rows, self.op.shape[0]))
         return self._gather(full, self.columns)
 
     def _adjoint(self) -> LinearOperator:
