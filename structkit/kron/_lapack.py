@@ -9,7 +9,7 @@ import numpy as np
 from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotPositiveDefiniteError, SingularFactorError
 from structkit._core.types import Array
-from structkit.kron.decompositions import machine_eps
+from structkit.kron._symmetric import machine_eps
 
 __all__ = ["check_rcond", "factorise"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from structkit._core.errors import SingularFactorError
-from structkit.kron.decompositions import machine_eps
+from structkit.kron._symmetric import machine_eps
 from structkit.kron.tensor import multi_mode_product
 
 __all__ = ["solve_shifted"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from structkit._backend.namespace import cast, get_namespace, is_torch, result_dtype
 from structkit._core.errors import NotPositiveDefiniteError, SingularFactorError
 from structkit._core.types import Array
-from structkit.kron.decompositions import check_symmetric, eigh, machine_eps
+from structkit.kron._symmetric import check_symmetric, eigh, machine_eps
 
 __all__ = ["LOG_MAX", "Spectrum", "check_noise", "check_shifted", "outer", "spectrum"]
 

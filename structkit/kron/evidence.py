@@ -11,7 +11,7 @@ from structkit._backend.namespace import as_array, backend_name, cast, device_of
 from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 from structkit._core.types import Array
 from structkit.kron._spectrum import Spectrum, check_noise, check_shifted, outer, spectrum
-from structkit.kron.decompositions import machine_eps, square_factors
+from structkit.kron._symmetric import is_complex, machine_eps, square_factors
 from structkit.kron.tensor import apply_modes
 
 __all__ = ["Evidence", "EvidenceGradient", "gaussian_evidence"]
@@ -145,8 +145,8 @@ def _compute(arrays: Sequence[Array], y: Array, noise: float, grad: bool) -> Evi
     spec = spectrum(arrays, "gaussian_evidence")
     sizes = [a.shape[0] for a in arrays]
     count = math.prod(sizes)
-    is_complex = "complex" in str(y.dtype)
-    half, log_two_pi = (1.0, math.log(math.pi)) if is_complex else (0.5, math.log(2 * math.pi))
+    complex_data = is_complex(y)
+    half, log_two_pi = (1.0, math.log(math.pi)) if complex_data else (0.5, math.log(2 * math.pi))
     tensor, log_unit = spec.shifted(noise)
     if count:
         _check_definite(spec, tensor, arrays, noise)
@@ -154,14 +154,14 @@ def _compute(arrays: Sequence[Array], y: Array, noise: float, grad: bool) -> Evi
     z = apply_modes(y.reshape(*sizes), spec.vectors, adjoint=True)
     unit = math.exp(min(max(log_unit, -700.0), 700.0))
     q = z / (tensor * unit)
-    quadratic = float(xp.sum((z.conj() * q).real if is_complex else z * q, dtype=xp.float64))
+    quadratic = float(xp.sum((z.conj() * q).real if complex_data else z * q, dtype=xp.float64))
     value = -half * (quadratic + _logdet(spec, tensor, log_unit, noise, xp) + count * log_two_pi)
     if not math.isfinite(quadratic):
         raise ValueError("y contains NaN or infinity, or its scale over noise_var overflows. Mask missing data first.")
     if not grad:
         return Evidence(value, None)
     inverse = 1 / tensor
-    power = float(xp.sum((q * q.conj()).real if is_complex else q * q, dtype=xp.float64))
+    power = float(xp.sum((q * q.conj()).real if complex_data else q * q, dtype=xp.float64))
     noise_bar = -half * (float(xp.sum(inverse, dtype=xp.float64)) / unit - power)
     y_bar = (-2 * half) * apply_modes(q, spec.vectors)
     factor_bars = [_factor_gradient(spec, d, inverse, q, log_unit, half) for d in range(len(sizes))]

@@ -14,7 +14,7 @@ from structkit._core.validation import check_vector
 from structkit.kron._lapack import factorise
 from structkit.kron._schur import solve_shifted
 from structkit.kron._spectrum import LOG_MAX, check_noise, check_shifted, spectrum
-from structkit.kron.decompositions import check_symmetric, square_factors
+from structkit.kron._symmetric import check_symmetric, square_factors
 from structkit.kron.tensor import apply_modes
 
 __all__ = ["kron_solve"]
