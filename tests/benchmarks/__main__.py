@@ -17,7 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.benchmarks.harness import OURS, Row, copy_bandwidth, gemm_peak, set_quick
+from tests.benchmarks.harness import OURS, Row, copy_bandwidth, gemm_peak, set_max_budget, set_quick
 from tests.benchmarks.report import console_table, summary, write_rst
 
 HERE = Path(__file__).parent
@@ -35,6 +35,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small and once: does everything still run?")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="one run per number (default 1)")
     parser.add_argument("--only", nargs="+", choices=topics(), metavar="TOPIC", help=f"of {', '.join(topics())}")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="at most this much measurement per callable")
     parser.add_argument("--write", type=Path, metavar="PATH", help="write the page, for example docs/benchmarks.rst")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -44,6 +45,8 @@ def worker(args: argparse.Namespace) -> int:
     """Run the chosen files in this process and leave rows and the machine's limits as JSON."""
     if args.quick:
         set_quick(True)
+    if args.budget is not None:
+        set_max_budget(args.budget)
     rows: list[Row] = []
     seconds: dict[str, float] = {}
     failures = []
@@ -71,6 +74,7 @@ def run_worker(threads: int, args: argparse.Namespace, folder: Path) -> dict:
     target = folder / f"threads{threads}.json"
     command = [sys.executable, "-m", "tests.benchmarks", "--threads", str(threads), "--worker", str(target)]
     command += ["--quick"] if args.quick else []
+    command += ["--budget", str(args.budget)] if args.budget is not None else []
     command += ["--only", *args.only] if args.only else []
     env = {**os.environ, **{name: str(threads) for name in POOLS}, "STRUCTKIT_BENCH_THREADS": str(threads)}
     env |= {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}  # double precision for everybody

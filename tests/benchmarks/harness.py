@@ -24,6 +24,7 @@ OURS = "structkit"
 MIN_SAMPLE = 2e-3  # seconds; shorter calls are repeated inside of one sample
 MAX_ROUNDS = 40
 _QUICK = False
+_MAX_BUDGET = math.inf
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ def set_quick(quick: bool) -> None:
     """Make every later measurement as short as possible (a smoke run, not a measurement)."""
     global _QUICK
     _QUICK = quick
+
+
+def set_max_budget(seconds: float) -> None:
+    """Bound the seconds of measurement per callable in every later comparison."""
+    global _MAX_BUDGET
+    _MAX_BUDGET = seconds
 
 
 def optional(factory: Callable[[], Callable[[], object]]) -> Callable[[], object] | str:
@@ -289,7 +296,7 @@ def compare(
         structkit's row first (it carries the gate), then one row per peer, failed ones included.
     """
     rtol = float(np.sqrt(np.finfo(dtype).eps)) if rtol is None else rtol
-    budget = 0.0 if _QUICK else budget
+    budget = 0.0 if _QUICK else min(budget, _MAX_BUDGET)
     threads = n_threads()
     failed: dict[str, str] = {}
     with limit_threads(threads):
