@@ -59,7 +59,8 @@ def apply_gemm(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, out:
         for j in range(0, k, block):
             part = out[0, :, j : j + block]
             y = plan.workspace(2, part.size)
-            step(plan, groups, x[0, :, j : j + block].reshape(-1), part.shape[1], y)
+            spare = out.reshape(-1) if block >= k else None  # not yet in use: holds the intermediate results
+            step(plan, groups, x[0, :, j : j + block].reshape(-1), part.shape[1], y, spare)
             np.copyto(part, y.reshape(part.shape[::-1]).T if step is _rot else y.reshape(part.shape))
         return
     if block >= k * stack or k == 0:
@@ -74,8 +75,10 @@ def apply_gemm(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, out:
                 np.copyto(part, y)
 
 
-def _targets(plan: KronPlan, sizes: Sequence[int], out: np.ndarray) -> list[np.ndarray]:
-    """Buffers for the successive results: the last one is `out`, the others alternate with it."""
+def _targets(
+    plan: KronPlan, sizes: Sequence[int], out: np.ndarray, spare: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Buffers for the successive results: the last one is `out`, the others alternate with it and `spare`, if given."""
     lanes: list[int | None] = []
     needed: dict[int, int] = {}
     for back, size in enumerate(reversed(sizes)):
@@ -84,25 +87,42 @@ def _targets(plan: KronPlan, sizes: Sequence[int], out: np.ndarray) -> list[np.n
         if lane is not None:
             needed[lane] = max(needed.get(lane, 0), size)
     # One request per lane: a buffer too large to be kept by the plan would otherwise be allocated for each step.
-    buffers = {lane: plan.workspace(lane, size) for lane, size in needed.items()}
+    buffers = {
+        lane: spare if lane == 1 and spare is not None and size <= spare.size else plan.workspace(lane, size)
+        for lane, size in needed.items()
+    }
     targets = [
         (out if lane is None else buffers[lane])[:size] for lane, size in zip(lanes, reversed(sizes), strict=True)
     ]
     return targets[::-1]
 
 
-def _rot(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, k: int, out: np.ndarray) -> None:
+def _rot(
+    plan: KronPlan,
+    groups: Sequence[np.ndarray],
+    x: np.ndarray,
+    k: int,
+    out: np.ndarray,
+    spare: np.ndarray | None = None,
+) -> None:
     """First factor first: ``(n, R)`` becomes ``(R, m)``. `out` ends up as ``(k, M)``."""
     size, sizes = x.size, []
     for a in groups:
         size = size // a.shape[1] * a.shape[0]
         sizes.append(size)
     y = x
-    for a, target in zip(groups, _targets(plan, sizes, out), strict=True):
+    for a, target in zip(groups, _targets(plan, sizes, out, spare), strict=True):
         y = np.matmul(y.reshape(a.shape[1], -1).T, a.T, out=target.reshape(-1, a.shape[0])).reshape(-1)
 
 
-def _leftrot(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, k: int, out: np.ndarray) -> None:
+def _leftrot(
+    plan: KronPlan,
+    groups: Sequence[np.ndarray],
+    x: np.ndarray,
+    k: int,
+    out: np.ndarray,
+    spare: np.ndarray | None = None,
+) -> None:
     """Last factor first: ``(L, n)`` becomes ``(m, L)``. Columns are moved to the front first; `out` is ``(M, k)``."""
     if k > 1:
         x = np.ascontiguousarray(x.reshape(-1, k).T).reshape(-1)
@@ -111,7 +131,7 @@ def _leftrot(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, k: int
         size = size // a.shape[1] * a.shape[0]
         sizes.append(size)
     y = x
-    for a, target in zip(reversed(groups), _targets(plan, sizes, out), strict=True):
+    for a, target in zip(reversed(groups), _targets(plan, sizes, out, spare), strict=True):
         y = np.matmul(a, y.reshape(-1, a.shape[1]).T, out=target.reshape(a.shape[0], -1)).reshape(-1)
 
 

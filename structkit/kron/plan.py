@@ -284,13 +284,14 @@ def _build(
     for m, n, outer in walk(groups, order, 1):
         flops += costs.flops_per_product(dtype) * m * n * outer
         peak = max(peak, m * outer)
-    rows = max(peak, math.prod(m for m, _ in shapes))
-    lanes = (
-        0 if kernel in ("chain", "scalar", "empty") or len(order) < 2 else 1 + (peak > math.prod(m for m, _ in shapes))
-    )
-    per_column = max(lanes * rows * dtype.itemsize, 1)
+    n_out = math.prod(m for m, _ in shapes)
+    turned = kernel in ("rot", "leftrot") and k > 1  # the result comes with its columns in front and is copied once
+    lanes = 0 if kernel in ("chain", "scalar", "empty") or (len(order) < 2 and not turned) else 1 + (peak > n_out)
+    per_column = max(lanes * max(peak, n_out) * dtype.itemsize, 1)
     block = max(1, min(k, max_bytes // per_column))
-    n_bytes = dtype.itemsize * k * math.prod(m for m, _ in shapes) + per_column * block * (lanes > 0)
+    if block < k and turned:  # without all columns at hand, the output cannot serve as the other buffer
+        block = max(1, block // 2)
+    n_bytes = dtype.itemsize * k * n_out + per_column * block * (lanes > 0)
     return KronPlan(
         shapes, dtype, n_columns, namespace, kernel, merges, order, flops * k, n_bytes, block, max_bytes, n_threads,
         tuple(m for m, _ in groups), keep_bytes,

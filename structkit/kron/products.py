@@ -103,7 +103,7 @@ def kron_matmul(
     if mats is None:
         kind = backend_name(x, *factors)
         if kind == "torch":
-            return _torch_product(factors, x, adjoint, transpose, out, plan)
+            return _torch_product(factors, x, adjoint, transpose, out, plan, max_bytes)
         if kind == "dask":
             return _dask_product(factors, x, adjoint, transpose, out, max_bytes)
         mats, rows = _as_numpy(factors, x)
@@ -154,6 +154,7 @@ def kron_rmatmul(
     >>> kron_rmatmul([np.array([[1.0, 2.0]]), np.eye(2)], np.array([1.0, 3.0]))
     array([1., 3., 2., 6.])
     """
+    x = as_array(x, "x")
     if x.ndim < 2:
         return kron_matmul(factors, x, transpose=True, plan=plan, max_bytes=max_bytes)
     columns = x.swapaxes(-1, -2)  # type: ignore[attr-defined]
@@ -180,7 +181,7 @@ def _as_numpy(factors: Sequence[object], x: object) -> tuple[list[np.ndarray], n
 
 
 def _torch_product(
-    factors: Factors, x: Array, adjoint: bool, transpose: bool, out: Array | None, plan: KronPlan | None
+    factors: Factors, x: Array, adjoint: bool, transpose: bool, out: Array | None, plan: KronPlan | None, max_bytes: int
 ) -> Array:
     from structkit._backend import torch_ops
 
@@ -199,7 +200,7 @@ def _torch_product(
     shapes = tuple((int(f.shape[0]), int(f.shape[1])) for f in mats)
     if plan is None:
         k = 1 if x.ndim == 1 else int(x.shape[-1])
-        plan = cached_plan(shapes, as_numpy_dtype(dtype), k, "torch", DEFAULT_MAX_BYTES, 1, False)
+        plan = cached_plan(shapes, as_numpy_dtype(dtype), k, "torch", max_bytes, 1, False)
     else:
         check_plan(plan, shapes, as_numpy_dtype(dtype), "torch")
     return torch_ops.finish(torch_ops.kron_matmul(plan, mats, x), out, given)  # type: ignore[arg-type, return-value]

@@ -361,3 +361,19 @@ def test_memory_stays_under_two_vectors_beside_the_input(shapes):
 def test_memory_of_2_to_the_24_unknowns():
     for shapes in ([(2, 2)] * 24, [(256, 256)] * 3, [(4096, 4096)] * 2):
         test_memory_stays_under_two_vectors_beside_the_input(shapes)
+
+
+@pytest.mark.parametrize(("shapes", "k"), [([(64, 64)] * 2, 200), ([(20, 20)] * 3, 100), ([(4, 4)] * 6, 100)])
+def test_memory_of_columns_stays_under_two_outputs(shapes, k):
+    n = math.prod(s[0] for s in shapes)
+    factors, x = [np.ones(s) for s in shapes], np.ones((n, k))
+    for kernel in ("auto", "rot", "batched"):
+        plan = kron_plan(shapes, float, n_columns=k, kernel=kernel)
+        tracemalloc.start()
+        try:
+            y = kron_matmul(factors, x, plan=plan)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak <= plan.bytes + 2**19
+        assert plan.bytes <= 2 * y.nbytes
