@@ -86,7 +86,8 @@ def _tensordot(factors: list[np.ndarray], x: np.ndarray) -> Peer:
         y = x
         for a in factors:  # contracting the first axis puts the new one last: the order comes out right
             y = np.tensordot(y, a, axes=(0, 1))
-        return np.moveaxis(y, 0, -1) if y.ndim > len(factors) else y
+        # columns come out in front; a result laid out like the input takes one copy, as it does for everybody
+        return np.ascontiguousarray(np.moveaxis(y, 0, -1)) if y.ndim > len(factors) else y
 
     return call
 
