@@ -143,3 +143,15 @@ def asarray_like(x: np.ndarray, like: Array) -> Array:
 def to_numpy(x: Array) -> np.ndarray:
     """Return an array of any library as a numpy array in host memory, off any graph."""
     return x.detach().cpu().numpy() if is_torch(x) else np.asarray(x)  # type: ignore[attr-defined]
+
+
+def to_device(x: np.ndarray, device: str) -> Array:
+    """Return a numpy array as a torch tensor on a device."""
+    import torch
+
+    return torch.as_tensor(x, device=device)
+
+
+def index_like(index: np.ndarray, like: Array) -> Array:
+    """Return an integer index array in the library and on the device of `like`."""
+    return sys.modules["torch"].as_tensor(index, device=like.device) if is_torch(like) else index  # type: ignore[attr-defined]

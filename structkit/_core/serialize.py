@@ -44,7 +44,9 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[str, dict[str, object]]:
     except FileNotFoundError:
         raise
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, json.JSONDecodeError) as err:
-        raise StructKitError(f"{os.fspath(path)} is not a complete structkit file: {err}. Save the object again.") from err
+        raise StructKitError(
+            f"{os.fspath(path)} is not a complete structkit file: {err}. Save the object again."
+        ) from err
     if header["format"] > FORMAT_VERSION:
         raise StructKitError(
             f"{os.fspath(path)} has format {header['format']}; this version reads up to {FORMAT_VERSION}. Upgrade structkit."

@@ -54,7 +54,7 @@ class Evaluator:
         if method == "iterative":
             self.geometry = find_regions(data.weights)
             cells = data.y.size
-            probes = options.n_probes or int(np.clip(2_000_000 // cells, 4, 64))
+            probes = options.n_probes or int(np.clip(400_000 // cells, 4, 64))
             self.normals = grid_normals(rng, probes, data.shape, data.y.dtype)
 
     def __call__(self, model: GridModel, tol: float | None = None) -> GridEvidence:
@@ -417,7 +417,7 @@ def _optimise(
         model, done = sweep(model, evaluate, options, progress, f"expectation maximisation ({where})", 4)
         before = only_kernels.pack(model)
         model, _, _ = climb(model, evaluate, only_kernels, progress, f"evidence ({where})", 8)
-        settled = np.allclose(before, only_kernels.pack(model), atol=0.05)
+        settled = np.allclose(before, only_kernels.pack(model), atol=0.1)
         if progress.stopped or (done and settled):
             break
     return sweep(model, evaluate, options, progress, f"expectation maximisation ({where})", options.max_iter)

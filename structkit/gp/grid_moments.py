@@ -17,6 +17,10 @@ from structkit.kron import multi_mode_product, unfold
 
 __all__ = ["Moments", "em_update", "posterior_moments"]
 
+# Expectation maximisation creeps towards its limit; raising each multiplicative update to a power between 1 and 2 keeps the
+# limit and its stability and takes about as many times fewer steps.
+STEP = 1.6
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -25,7 +29,7 @@ class Moments:
     Attributes
     ----------
     axis_moment : numpy.ndarray, shape ``(n, n)``, or None
-        Estimate of the free axis covariance: its expected outer product, averaged over the other whitened axes.
+        Next estimate of the free axis covariance, from its expected outer product over the other whitened axes.
     squares : numpy.ndarray, shape of the grid
         Expected squared residual of each cell, times its weight.
     residual : numpy.ndarray, shape of the grid
@@ -99,13 +103,15 @@ def _project(system: GridSystem, u: Array) -> Array:
 
 
 def _axis_moment(model: GridModel, system: GridSystem, axis: int, T: np.ndarray) -> np.ndarray:
-    """Turn the second moment of whitened coefficients along an axis into one of the axis itself, in data units."""
+    """Turn the second moment of whitened coefficients along an axis into the next covariance of the axis, in data units."""
     basis = system.bases[axis]
     others = float(np.prod([r for d, r in enumerate(system.rank) if d != axis]))
     root = basis.vectors * np.sqrt(basis.values)
     if axis == model.whitened_axis:
         root = model.noise_sd(system.shape)[:, None] * root
-    return root @ (T / others) @ root.T
+    t, U = np.linalg.eigh(T / others)
+    root = root @ U * np.maximum(t, 0.0) ** (STEP / 2)
+    return root @ root.T
 
 
 def em_update(
@@ -127,7 +133,7 @@ def em_update(
         axes = tuple(d for d in range(ndim) if model.noise_var.ndim == 0 or d != model.noise_axis)
         factor = moments.squares.sum(axis=axes, dtype=np.float64) / np.maximum(seen.sum(axis=axes), 1.0)
         # A level without observations keeps its variance.
-        changes["noise_var"] = model.noise_var * np.where(factor > 0, factor, 1.0)
+        changes["noise_var"] = model.noise_var * np.where(factor > 0, factor, 1.0) ** STEP
     if mean:
         axes = tuple(d for d in range(ndim) if model.mean.ndim == 0 or d != model.mean_axis)
         scale = model.scale_grid(data.shape)

@@ -68,10 +68,10 @@ class GridGP(Estimator):
         larger grids, where each carries more information.
     max_learning_iter : int, default 50
         Most iterations of one learning stage.
-    learning_tol : float, default 0.02
+    learning_tol : float, default 0.05
         Learning ends when noise and free covariance change by less than this (relative); L-BFGS ends when the
         evidence gains less than 1e-4 of it (relative).
-    subgrid : int or None, default 200_000
+    subgrid : int or None, default 100_000
         Learn on a sub-grid of about this many cells first, where the grid is larger and incomplete. None: never.
     device : str, optional
         Torch device of the computation, such as ``"cuda"``. Default: where `y` is.
@@ -162,8 +162,8 @@ class GridGP(Estimator):
         n_samples: int = 16,
         n_probes: int | None = None,
         max_learning_iter: int = 50,
-        learning_tol: float = 0.02,
-        subgrid: int | None = 200_000,
+        learning_tol: float = 0.05,
+        subgrid: int | None = 100_000,
         device: str | None = None,
         random_state: RandomState = None,
         callback: Callback | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,6 +75,8 @@ def check_symmetric(arrays: Sequence[Array], operation: str) -> None:
         if bool((a == adjoint).all()):  # type: ignore[attr-defined]
             continue  # the usual case, three times cheaper than measuring the difference; NaN is not equal to itself
         difference, scale = float(abs(a - adjoint).max()), float(abs(a).max())  # type: ignore[arg-type]
+        if not math.isfinite(scale):
+            raise ValueError(f"factors[{i}] of shape {tuple(a.shape)} contains NaN or infinity.")
         if not difference <= 10 * a.shape[-1] * machine_eps(a) * scale:
             raise NotSymmetricError(
                 f"factors[{i}] of shape {tuple(a.shape)} is not symmetric: it differs from its (conjugate) transpose "

@@ -12,12 +12,14 @@ import scipy.sparse.linalg
 
 from structkit.kron import (
     BlockTridiagonal,
+    Identity,
     Kronecker,
     KroneckerSum,
     LowRankPlusDiagonal,
     Masked,
     SumOfKroneckers,
     Toeplitz,
+    cg,
     inverse,
     kron_matmul,
     solve,
@@ -36,6 +38,7 @@ def rows(*, quick: bool = False) -> list[Row]:
     found += _toeplitz(50 if quick else 2000)
     found += _blocks(*((5, 2) if quick else (4000, 4)))
     found += _sylvester(10 if quick else 200)
+    found += _block_cg(*((6, 2) if quick else (64, 16)))
     return found
 
 
@@ -193,6 +196,26 @@ def _block_csc(diag: np.ndarray, lower: np.ndarray) -> sp.csc_array:
     columns = np.concatenate([first, first[:-1], first[1:]])[:, None, None] * s + np.arange(s)[None, None, :]
     i, j = np.broadcast_arrays(rows, columns)
     return sp.csc_array((data.ravel(), (i.ravel(), j.ravel())), shape=(steps * s, steps * s))
+
+
+def _block_cg(n: int, k: int) -> list[Row]:
+    """Many right-hand sides at once against scipy's and gpytorch's conjugate gradients."""
+    grid = np.linspace(0, 1, n)
+    K = np.exp(-np.abs(grid[:, None] - grid) / 0.3)
+    mask = np.random.default_rng(0).random(n * n) < 0.8
+    m = int(mask.sum())
+    op = Masked(Kronecker(K, K), mask) + 0.5 * Identity(m)
+    B = np.random.default_rng(1).standard_normal((m, k))
+    lo = op.as_scipy()
+
+    def scipy_loop() -> np.ndarray:
+        return np.stack([sp.linalg.cg(lo, b, rtol=1e-8, maxiter=5000)[0] for b in B.T], axis=1)
+
+    return compare(
+        f"conjugate gradients, masked {n}x{n}, {k} right-hand sides",
+        lambda: cg(op, B, tol=1e-8).value,
+        {"scipy cg, column by column": scipy_loop},
+    )
 
 
 def _sylvester(n: int) -> list[Row]:

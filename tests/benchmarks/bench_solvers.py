@@ -49,7 +49,11 @@ def _value(sizes: tuple[int, ...], factors: list[np.ndarray], y: np.ndarray, gat
     def peer() -> Callable[[], object]:
         import torch
 
-        tensors, data, noise = [torch.from_numpy(k) for k in factors], torch.from_numpy(y), torch.tensor(NOISE, dtype=torch.float64)
+        tensors, data, noise = (
+            [torch.from_numpy(k) for k in factors],
+            torch.from_numpy(y),
+            torch.tensor(NOISE, dtype=torch.float64),
+        )
         constant = len(y) * math.log(2 * math.pi)
 
         def call() -> object:
@@ -72,7 +76,11 @@ def _solve(sizes: tuple[int, ...], factors: list[np.ndarray], y: np.ndarray) -> 
     def linear_operator() -> Callable[[], object]:
         import torch
 
-        tensors, data, noise = [torch.from_numpy(k) for k in factors], torch.from_numpy(y), torch.tensor(NOISE, dtype=torch.float64)
+        tensors, data, noise = (
+            [torch.from_numpy(k) for k in factors],
+            torch.from_numpy(y),
+            torch.tensor(NOISE, dtype=torch.float64),
+        )
         return lambda: _operator(tensors, noise).solve(data[:, None])[:, 0]
 
     def sylvester() -> Callable[[], object]:

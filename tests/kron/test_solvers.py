@@ -190,7 +190,7 @@ def test_scales_beyond_the_range_of_the_product(scale):
 @pytest.mark.parametrize("noise_var", [0.0, 1.0])
 @pytest.mark.parametrize("assume", ["general", "pos"])
 def test_nan_in_a_factor_raises_and_nan_in_b_passes_through(assume, noise_var):
-    with pytest.raises(ValueError, match=r"NaN|not symmetric"):
+    with pytest.raises(ValueError, match=r"factors\[0\].*contains NaN"):
         kron_solve([np.diag([1.0, np.nan])], np.ones(2), noise_var=noise_var, assume=assume)
     b = np.ones((4, 2))
     b[1, 0] = np.nan

@@ -75,6 +75,12 @@ def kronecker_preconditioner(op: LinearOperator) -> LinearOperator:
     NotPositiveDefiniteError
         If the full operator is not positive definite (no noise and a singular kernel matrix, for example).
 
+    Notes
+    -----
+    For `Masked` the preconditioned matrix has as many eigenvalues different from one as there are hidden cells. It pays
+    where few cells are hidden; with most of them hidden, or in large holes, the iteration is slow, and
+    `structkit.gp.GridGP`, which iterates on coefficients, is the tool.
+
     Examples
     --------
     >>> import numpy as np
