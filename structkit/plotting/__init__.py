@@ -1,0 +1,18 @@
+"""Pictures of models: uncertainty bands, slices of a grid, kernels, calibration, the course of learning.
+
+Every function draws into the axes it is given, or into a new figure, and returns the axes. matplotlib is loaded by the
+first call.
+"""
+
+from structkit.plotting.curves import plot_band, plot_calibration, plot_correlation, plot_history, plot_kernel
+from structkit.plotting.grids import plot_grid_posterior, plot_posterior_line
+
+__all__ = [
+    "plot_band",
+    "plot_calibration",
+    "plot_correlation",
+    "plot_grid_posterior",
+    "plot_history",
+    "plot_kernel",
+    "plot_posterior_line",
+]
