@@ -14,8 +14,8 @@ __all__ = ["FreeCovariance"]
 class FreeCovariance:
     r"""Covariance matrix between the levels of an axis, learned from the data.
 
-    For an axis whose levels have no coordinate. The matrix is full, or of the form :math:`L L^T + \operatorname{diag}(\psi)`
-    with `rank` columns in :math:`L` when the axis has more levels than the data can tell apart.
+    For an axis whose levels have no coordinate. The matrix is full, or, when the axis has more levels than the data
+    can tell apart, of the form :math:`L L^T + \operatorname{diag}(\psi)` with `rank` columns in :math:`L`.
 
     Parameters
     ----------

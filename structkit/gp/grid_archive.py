@@ -12,6 +12,7 @@ from structkit._backend.namespace import device_of, is_torch, to_numpy
 from structkit._core.errors import StructKitError
 from structkit.gp.covariance import FreeCovariance
 from structkit.gp.grid_data import AxisCovariance, GridData, GridModel, empty_template
+from structkit.gp.grid_options import start_kernels
 from structkit.gp.grid_posterior import GridPosterior
 from structkit.gp.kernels import Kernel
 from structkit.gp.whitening import AxisBasis
@@ -32,16 +33,15 @@ _RESULTS = ("log_evidence_", "log_evidence_se_", "converged_", "n_iter_", "solve
 def pack(model: GridGP) -> dict[str, object]:
     """Gather arrays and JSON-able values of a fitted model."""
     data, fitted, posterior = model._data, model._model, model._posterior
-    noise = model.noise_var
     out: dict[str, object] = {
         "settings": {name: getattr(model, name) for name in _SETTINGS},
-        "noise_setting": noise.tolist() if isinstance(noise, np.ndarray) else noise,
+        **_noise_out(model),
         "results": {name: getattr(model, name) for name in _RESULTS},
         "seed": model._seed,
         "axes": {"noise": fitted.noise_axis, "mean": fitted.mean_axis},
         "solver": posterior.method,
         "kernels": [_kernel_out(k) for k in fitted.kernels],
-        "start_kernels": [_kernel_out(k) for k in model._start_kernels()],
+        "start_kernels": [_kernel_out(k) for k in start_kernels(model.kernels)],
         "torch": is_torch(data.template),
         "device": device_of(data.template),
         "noise_var": fitted.noise_var,
@@ -65,9 +65,8 @@ def pack(model: GridGP) -> dict[str, object]:
 def unpack(cls: type[_T], values: Mapping[str, object]) -> _T:
     """Rebuild a fitted model from what `pack` gathered."""
     v: Mapping = values
-    noise = v["noise_setting"]
     start = [_kernel_in(k) for k in v["start_kernels"]]
-    model = cls(start, noise_var=np.array(noise) if isinstance(noise, list) else noise, **v["settings"])
+    model = cls(start, noise_var=v["noise_setting"], **v["settings"])
     coords = tuple(v[f"coords_{d}"] if has else None for d, has in enumerate(v["has_coords"]))
     data = GridData(coords, v["y"], v["weights"], empty_template(v["y"].dtype, v["device"] if v["torch"] else None))
     fitted = GridModel(
@@ -77,11 +76,20 @@ def unpack(cls: type[_T], values: Mapping[str, object]) -> _T:
     posterior = GridPosterior(
         fitted, data, v["solver"], tol=model.tol, max_iter=model.max_iter, bases=bases, coefficients=v["coefficients"]
     )
-    model._store(fitted, data, posterior)
+    model._store(fitted, data, posterior, v.get("cell_noise"))
     for name, value in v["results"].items():
         setattr(model, name, value)
     model._seed = v["seed"]
     return model
+
+
+def _noise_out(model: GridGP) -> dict[str, object]:
+    """Noise as it was asked for, and that of every cell where it is known."""
+    noise = model.noise_var
+    out: dict[str, object] = {"noise_setting": np.asarray(to_numpy(noise)) if is_torch(noise) else noise}  # type: ignore[arg-type]
+    if model._cell_noise is not None:
+        out["cell_noise"] = model._cell_noise
+    return out
 
 
 def _kernel_out(kernel: AxisCovariance) -> dict[str, object]:

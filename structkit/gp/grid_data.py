@@ -152,7 +152,7 @@ class GridModel:
 
 
 def check_coordinates(x: object, d: int, n: int | None = None) -> np.ndarray:
-    """Return the coordinates of axis `d` as a finite float64 vector, of length `n` and without repeats if `n` is given."""
+    """Return the coordinates of axis `d` as a finite float64 vector; with `n`, of that length and without repeats."""
     c = np.asarray(to_numpy(x) if is_torch(x) else x, dtype=np.float64)  # type: ignore[arg-type]
     if c.ndim != 1:
         raise ShapeError(f"coords[{d}] has shape {c.shape}; expected a one-dimensional array of coordinates.")
@@ -167,7 +167,8 @@ def check_coordinates(x: object, d: int, n: int | None = None) -> np.ndarray:
         if same.size:
             i, j = sorted(order[same[0] : same[0] + 2])
             raise ValueError(
-                f"coords[{d}] holds {c[i]} twice, at positions {i} and {j}; merge the two levels (for example by their mean)."
+                f"coords[{d}] holds {c[i]} twice, at positions {i} and {j}; merge the two levels (for example by their "
+                "mean)."
             )
     return c
 
@@ -182,7 +183,8 @@ def check_grid(
     host = to_numpy(values)
     if len(coords) != host.ndim or len(kernels) != host.ndim:
         raise ShapeError(
-            f"y has {host.ndim} axes, coords {len(coords)} entries and kernels {len(kernels)}; expected one of each per axis."
+            f"y has {host.ndim} axes, coords {len(coords)} entries and kernels {len(kernels)}; expected one of each "
+            "per axis."
         )
     if host.size == 0:
         raise ShapeError(f"y has shape {host.shape}, no cells; expected at least one level on every axis.")

@@ -132,9 +132,9 @@ def stochastic_evidence(
 
     With :math:`C` the covariance of the observed cells, the gradient is
     :math:`\tfrac12 (a^T \dot C a - E[v^T \dot C v])`, :math:`a = C^{-1} y` and :math:`v = C^{-1}\varepsilon` for data
-    :math:`\varepsilon` simulated from the model, so that every solve is a solve for a posterior mean. The log-determinant is
-    by stochastic Lanczos quadrature. `draws` (2, k, n_1, ..., n_D) holds standard normals that stay the same from call to
-    call, which makes the estimates smooth in the hyperparameters.
+    :math:`\varepsilon` simulated from the model, so that every solve is a solve for a posterior mean. The
+    log-determinant is by stochastic Lanczos quadrature. `draws` (2, k, n_1, ..., n_D) holds standard normals that stay
+    the same from call to call, which makes the estimates smooth in the hyperparameters.
     """
     weights = data.device_array(data.weights)
     system = GridSystem(axis_bases(model.whitened_covariances(data.coords, data.shape)), weights)
@@ -187,7 +187,8 @@ def _dual_gradients(
 def lanczos_logdet(solver: PreconditionedSystem, probes: Array, steps: int) -> tuple[float, float]:
     r"""Estimate ``log det A`` and its standard error by Lanczos quadrature with the given normal probes.
 
-    Works on :math:`F^{1/2} A F^{1/2}`, :math:`F` the diagonal base of the preconditioner, whose own determinant is exact.
+    Works on :math:`F^{1/2} A F^{1/2}`, :math:`F` the diagonal base of the preconditioner, whose own determinant is
+    exact.
     """
     xp = get_namespace(probes)
     axes = tuple(range(1, probes.ndim))

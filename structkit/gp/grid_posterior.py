@@ -85,7 +85,7 @@ class GridPosterior:
         return self._cholesky
 
     def _dense_solve(self, z: Array) -> Array:
-        L, index, _ = self._factor()
+        L, _, _ = self._factor()
         sd = np.broadcast_to(self.model.scale_grid(self.data.shape), self.data.shape)
         seen = self.data.weights > 0
         values = (to_numpy(z).astype(np.float64) * sd)[:, seen]
@@ -97,7 +97,7 @@ class GridPosterior:
     # ---- where to predict -----------------------------------------------------------------------------------------
 
     def weights_at(self, coords: Sequence[np.ndarray | None]) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-        """Per axis: weights (m, r) of the coefficients, and the prior variance (m,) at new coordinates (None: old ones).
+        """Per axis: weights (m, r) of the coefficients, and the prior variance (m,) at new coordinates, else None.
 
         In units of the noise along the whitened axis, unless that axis has new coordinates; then see `output_scale`.
         """
@@ -189,9 +189,9 @@ class GridPosterior:
     def draw(self, n: int, rng: np.random.Generator, *, tol: float, smoothed: bool = False) -> Array:
         r"""Draw deviations of the coefficients from their posterior mean, shape ``(n, r_1, ..., r_D)``.
 
-        Perturb and solve: ``A^{-1} (\xi_1 + R^T W^{1/2} \xi_2)`` has covariance ``A^{-1}``. With ``smoothed=True`` each draw is
-        replaced by its conditional mean given completed data; those plus the exact variance of the completed problem give
-        the variance with less sampling error (Rao and Blackwell).
+        Perturb and solve: ``A^{-1} (\xi_1 + R^T W^{1/2} \xi_2)`` has covariance ``A^{-1}``. With ``smoothed=True`` each
+        draw is replaced by its conditional mean given completed data; those plus the exact variance of the completed
+        problem give the variance with less sampling error (Rao and Blackwell).
         """
         s, data = self.system, self.data
         xp = get_namespace(s.weights)
@@ -234,8 +234,9 @@ class GridPosterior:
     ) -> np.ndarray | float:
         r"""Draw what the prior adds at new coordinates given the grid.
 
-        Its covariance :math:`\otimes_d K_d - \otimes_d Q_d`, with :math:`Q_d` the part that the grid explains, telescopes into a
-        sum of Kronecker products :math:`(\otimes_{e<d} Q_e) \otimes (K_d - Q_d) \otimes (\otimes_{e>d} K_e)`, drawn one by one.
+        Its covariance :math:`\otimes_d K_d - \otimes_d Q_d`, with :math:`Q_d` the part that the grid explains,
+        telescopes into a sum of Kronecker products :math:`(\otimes_{e<d} Q_e) \otimes (K_d - Q_d) \otimes
+        (\otimes_{e>d} K_e)`, drawn one by one.
         """
         if all(x is None for x in coords):
             return 0.0

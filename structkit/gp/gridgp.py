@@ -17,24 +17,20 @@ from structkit._core.random import check_random_state
 from structkit._core.results import STATUS
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback, RandomState
-from structkit.gp.covariance import FreeCovariance
-from structkit.gp.gpytorch_adapter import as_kernel
 from structkit.gp.grid_archive import pack, unpack
-from structkit.gp.grid_data import AxisCovariance, GridData, GridModel, check_coordinates, check_grid
-from structkit.gp.grid_learning import Evaluator, LearningOptions, choose_method, initial_model, learn
+from structkit.gp.grid_data import AxisCovariance, GridData, GridModel
+from structkit.gp.grid_learning import Evaluator, learn
+from structkit.gp.grid_options import new_coordinates, prepare
 from structkit.gp.grid_posterior import GridPosterior
 
 __all__ = ["GridGP"]
-
-METHODS = ("auto", "eigen", "dense", "iterative")
-DENSE_LIMIT = 1500
 
 
 class GridGP(Estimator):
     r"""Gaussian-process regression on a grid, complete or with missing cells.
 
-    The model is :math:`y = m + f + \varepsilon` with :math:`f \sim N(0, K_1 \otimes \dots \otimes K_D)`, one covariance per
-    axis, and independent noise. Nothing of size :math:`N \times N` is formed for a grid of :math:`N` cells.
+    The model is :math:`y = m + f + \varepsilon` with :math:`f \sim N(0, K_1 \otimes \dots \otimes K_D)`, one covariance
+    per axis, and independent noise. Nothing of size :math:`N \times N` is formed for a grid of :math:`N` cells.
 
     Parameters
     ----------
@@ -52,9 +48,10 @@ class GridGP(Estimator):
     mean_axis : int, optional
         Axis of ``mean="per-level"``.
     method : {"auto", "eigen", "dense", "iterative"}, default "auto"
-        ``"eigen"``: eigendecompositions, exact, complete grids only. ``"dense"``: Cholesky factor of the observed cells,
-        exact, cubic in their number. ``"iterative"``: conjugate gradients. ``"auto"`` takes the first for complete grids, the
-        second for up to 1500 observed cells without a free covariance to learn, else the third. `method_` tells.
+        ``"eigen"``: eigendecompositions, exact, complete grids only. ``"dense"``: Cholesky factor of the observed
+        cells, exact, cubic in their number. ``"iterative"``: conjugate gradients. ``"auto"`` takes the first for
+        complete grids, the second for up to 1500 observed cells without a free covariance to learn, else the third.
+        `method_` tells.
     tol : float, default 1e-3
         Error of the iterative posterior mean, root mean square, in posterior standard deviations of the whitened
         coefficients (dimensionless). 1e-3 is far below what a plot or a coverage can show.
@@ -110,17 +107,18 @@ class GridGP(Estimator):
     Notes
     -----
     Complete grids use per-axis eigendecompositions [1]_. Incomplete grids are solved in whitened coefficients: with
-    :math:`K_d = V_d \operatorname{diag}(w_d) V_d^T`, :math:`R = (\otimes V_d) \operatorname{diag}(w/\sigma^2)^{1/2}` and the mask
-    :math:`M`, the posterior mean is :math:`\sigma R c` with :math:`(I + R^T M R) c = R^T M y / \sigma`. The preconditioner is diagonal,
-    with a correction for regions that are hidden as a whole. Draws perturb the right-hand side [2]_; the evidence uses
-    stochastic Lanczos quadrature [3]_ with fixed probes; free covariances are learned by expectation maximisation.
+    :math:`K_d = V_d \operatorname{diag}(w_d) V_d^T`, :math:`R = (\otimes V_d) \operatorname{diag}(w/\sigma^2)^{1/2}`
+    and the mask :math:`M`, the posterior mean is :math:`\sigma R c` with :math:`(I + R^T M R) c = R^T M y / \sigma`.
+    The preconditioner is diagonal, with a correction for regions that are hidden as a whole. Draws perturb the
+    right-hand side [2]_; the evidence uses stochastic Lanczos quadrature [3]_ with fixed probes; free covariances are
+    learned by expectation maximisation.
 
     References
     ----------
     .. [1] Saatci, "Scalable Inference for Structured Gaussian Process Models", PhD thesis, Cambridge, 2011, chapter 5.
     .. [2] Papandreou, Yuille, "Gaussian sampling by local perturbations", NeurIPS 2010.
-    .. [3] Ubaru, Chen, Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", SIAM J. Matrix Anal. Appl.
-       38, 2017.
+    .. [3] Ubaru, Chen, Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", SIAM J. Matrix Anal.
+       Appl. 38, 2017.
 
     Examples
     --------
@@ -188,8 +186,6 @@ class GridGP(Estimator):
         self.callback = callback
         self.verbose = verbose
 
-    # ---- fitting -----------------------------------------------------------------------------------------------
-
     def fit(self, coords: Sequence[object], y: Array, *, mask: np.ndarray | None = None) -> Self:
         """Learn the hyperparameters and compute the posterior.
 
@@ -219,17 +215,18 @@ class GridGP(Estimator):
         ConvergenceWarning
             If learning or the solve for the mean stopped at its limit.
         """
-        data, model, options = self._prepare(coords, y, mask)
+        problem = prepare(self, coords, y, mask)
+        data, options = problem.data, problem.options
         rng = check_random_state(self.random_state)
         progress = Progress(self.verbose, self.callback)
         try:
-            model, learned = learn(model, data, options, self._choose, rng, progress)
+            model, learned = learn(problem.model, data, options, problem.choose, rng, progress)
         finally:
             progress.close()
-        method = self._choose(data)
+        method = problem.choose(data)
         posterior = GridPosterior(model, data, method, tol=self.tol, max_iter=self.max_iter)
         evidence = Evaluator(data, method, options, rng)(model)
-        self._store(model, data, posterior)
+        self._store(model, data, posterior, problem.cell_noise)
         self.log_evidence_ = evidence.value
         self.log_evidence_se_ = evidence.standard_error
         self.history_ = progress.history
@@ -242,112 +239,28 @@ class GridGP(Estimator):
             )
         if posterior.info is not None and not solved:
             self._warn(
-                f"The posterior mean has an estimated error of {posterior.info.error:.2g} posterior standard deviations "
-                f"(tol={self.tol:g}) after {posterior.info.n_iter} iterations. {STATUS[posterior.info.status]}"
+                f"The posterior mean has an estimated error of {posterior.info.error:.2g} posterior standard "
+                f"deviations (tol={self.tol:g}) after {posterior.info.n_iter} iterations. "
+                f"{STATUS[posterior.info.status]}"
             )
         return self
 
-    def _store(self, model: GridModel, data: GridData, posterior: GridPosterior) -> None:
+    def _store(self, model: GridModel, data: GridData, posterior: GridPosterior, cell_noise: np.ndarray | None) -> None:
         """Set the fitted attributes that follow from model, data and posterior."""
-        self._model, self._data, self._posterior = model, data, posterior
+        self._model, self._data, self._posterior, self._cell_noise = model, data, posterior, cell_noise
         self._smoothed: Array | None = None
         self.kernels_ = model.kernels
-        self.noise_var_ = float(model.noise_var) if model.noise_var.ndim == 0 else model.noise_var
+        noise = model.noise_var if cell_noise is None else cell_noise
+        self.noise_var_ = float(noise) if noise.ndim == 0 else noise
         self.mean_ = float(model.mean) if model.mean.ndim == 0 else model.mean
         self.method_ = posterior.method
         self.variance_method_ = "samples" if posterior.method == "iterative" else "exact"
         self.n_iter_ = posterior.info.n_iter if posterior.info else 0
         self.solver_error_ = posterior.info.error if posterior.info else 0.0
 
-    def _start_kernels(self) -> list[AxisCovariance]:
-        """The covariances given to the constructor, as structkit objects."""
-        return [k if isinstance(k, FreeCovariance) else as_kernel(k) for k in self.kernels]
-
     @staticmethod
     def _warn(message: str) -> None:
         warnings.warn(message, ConvergenceWarning, stacklevel=3)
-
-    def _choose(self, data: GridData) -> str:
-        limit = 0 if self.learn_kernels and any(isinstance(k, FreeCovariance) for k in self.kernels) else DENSE_LIMIT
-        return choose_method(data, self.method, limit)
-
-    def _prepare(
-        self, coords: Sequence[object], y: Array, mask: np.ndarray | None
-    ) -> tuple[GridData, GridModel, LearningOptions]:
-        """Check everything before any work, and build data, starting model and options."""
-        kernels = self._start_kernels()
-        if sum(isinstance(k, FreeCovariance) for k in kernels) > 1:
-            raise ValueError("More than one axis has a FreeCovariance; their scales would not be determined. Use one.")
-        data = check_grid(coords, y, mask, kernels, self.device)
-        if self.method not in METHODS:
-            raise ValueError(f"method={self.method!r} is unknown; expected one of {', '.join(METHODS)}.")
-        for name, axis in (("noise_axis", self.noise_axis), ("mean_axis", self.mean_axis)):
-            if axis is not None and not 0 <= axis < data.y.ndim:
-                raise ShapeError(f"{name}={axis} is no axis of y, which has {data.y.ndim}.")
-        if not self.learn_kernels and any(isinstance(k, FreeCovariance) and k.matrix is None for k in kernels):
-            raise ValueError("learn_kernels=False needs a matrix for the FreeCovariance: FreeCovariance(matrix=...).")
-        data, noise = self._noise(data)
-        if self.method == "eigen" and not data.complete:
-            raise ValueError(
-                f"method='eigen' needs a complete grid with one noise variance per level; {data.y.size - data.n_observed} "
-                "cells are missing or weighted. Use method='iterative' or 'auto'."
-            )
-        mean = self._mean(data)
-        model = initial_model(
-            data, kernels, noise, mean, self.noise_axis, self.mean_axis if mean is None else None, self.learn_kernels
-        )
-        options = LearningOptions(
-            learn_kernels=self.learn_kernels,
-            learn_noise=noise is None,
-            learn_mean=mean is None,
-            max_iter=self.max_learning_iter,
-            learning_tol=self.learning_tol,
-            solver_tol=self.tol,
-            solver_max_iter=self.max_iter,
-            n_probes=self.n_probes,
-            subgrid=self.subgrid,
-        )
-        return data, model, options
-
-    def _noise(self, data: GridData) -> tuple[GridData, np.ndarray | None]:
-        """Return the data, weighted if every cell has its own noise, and the given noise variance or None to learn it."""
-        if isinstance(self.noise_var, str):
-            if self.noise_var != "learn":
-                raise ValueError(f"noise_var={self.noise_var!r}; expected 'learn', a number or an array.")
-            return data, None
-        noise = np.asarray(self.noise_var, dtype=np.float64)
-        if not np.isfinite(noise).all() or (noise <= 0).any():
-            raise ValueError("noise_var must be positive and finite; for nearly noise-free data give a small variance.")
-        if noise.ndim == 0:
-            levels = () if self.noise_axis is None else (data.shape[self.noise_axis],)
-            return data, np.broadcast_to(noise, levels)
-        if noise.shape == data.shape:
-            lowest = float(noise[data.weights > 0].min())
-            return data.weighted(lowest / noise), np.asarray(lowest)
-        if self.noise_axis is not None and noise.shape == (data.shape[self.noise_axis],):
-            return data, noise
-        raise ShapeError(
-            f"noise_var has shape {noise.shape}; expected a number, one value per level of noise_axis, or the shape "
-            f"{data.shape} of y."
-        )
-
-    def _mean(self, data: GridData) -> np.ndarray | None:
-        """Return the given mean, or None to learn it."""
-        if self.mean == "per-level":
-            if self.mean_axis is None:
-                raise ValueError("mean='per-level' needs mean_axis, the axis whose levels have a mean each.")
-            return None
-        if self.mean == "constant":
-            if self.mean_axis is not None:
-                raise ValueError("mean_axis belongs to mean='per-level'.")
-            return None
-        if self.mean == "zero":
-            return np.zeros(())
-        if isinstance(self.mean, str):
-            raise ValueError(f"mean={self.mean!r} is unknown; expected 'constant', 'zero', 'per-level' or a number.")
-        return np.asarray(float(self.mean))
-
-    # ---- prediction ----------------------------------------------------------------------------------------------
 
     def predict(
         self, coords: Sequence[object] | None = None, *, return_std: bool = False, include_noise: bool = False
@@ -371,7 +284,7 @@ class GridGP(Estimator):
             Only with ``return_std=True``. Of the iterative method it rests on `n_samples` draws, made once.
         """
         self._check_fitted("kernels_")
-        targets = self._targets(coords)
+        targets = new_coordinates(self._model, self._data, coords)
         mean = self._out(self._posterior.mean(targets))
         if not return_std:
             return mean
@@ -380,7 +293,7 @@ class GridGP(Estimator):
             self._smoothed = self._posterior.draw(self.n_samples, rng, tol=max(self.tol, 3e-2), smoothed=True)
         variance = self._posterior.variance(targets, self._smoothed)
         if include_noise:
-            variance = variance + self._posterior.output_scale(targets) ** 2 / self._cell_weights(targets)
+            variance = variance + self._noise_at(targets)
         return mean, self._out(np.sqrt(variance))
 
     def sample(self, n: int = 1, random_state: RandomState = None, *, coords: Sequence[object] | None = None) -> Array:
@@ -404,7 +317,9 @@ class GridGP(Estimator):
         if n < 1:
             raise ValueError(f"n={n}; expected at least one sample.")
         rng = check_random_state(random_state)
-        return self._out(self._posterior.sample(self._targets(coords), n, rng, tol=max(self.tol, 1e-2)))
+        return self._out(
+            self._posterior.sample(new_coordinates(self._model, self._data, coords), n, rng, tol=max(self.tol, 1e-2))
+        )
 
     def score(self, coords: Sequence[object] | None, y: Array) -> float:
         """Return the coefficient of determination of the prediction on the observed cells of `y`.
@@ -424,36 +339,19 @@ class GridGP(Estimator):
         residual = ((truth - guess)[seen] ** 2).sum()
         return float(1.0 - residual / ((truth[seen] - truth[seen].mean()) ** 2).sum())
 
-    def _targets(self, coords: Sequence[object] | None) -> list[np.ndarray | None]:
-        """Check new coordinates; None stands for an axis of the grid."""
-        ndim = self._data.y.ndim
-        if coords is None:
-            return [None] * ndim
-        if len(coords) != ndim:
-            raise ShapeError(f"coords has {len(coords)} entries; expected {ndim}, one per axis (None keeps an axis).")
-        out: list[np.ndarray | None] = []
-        for d, x in enumerate(coords):
-            new = None if x is None else check_coordinates(x, d)
-            if new is not None and isinstance(self.kernels_[d], FreeCovariance):
-                raise ValueError(
-                    f"coords[{d}] must be None: axis {d} has a FreeCovariance, which knows its own levels only."
-                )
-            for name, axis in (("noise_var", self._model.noise_axis), ("mean", self._model.mean_axis)):
-                if new is not None and axis == d:
-                    raise ValueError(f"coords[{d}] must be None: {name} is known for the levels of axis {d} only.")
-            out.append(new)
-        return out
-
-    def _cell_weights(self, targets: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Relative precision of new observations: that of the data where known, else one."""
+    def _noise_at(self, targets: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Noise variance of new observations, broadcasting over the output."""
+        if self._cell_noise is None:
+            return self._posterior.output_scale(targets) ** 2
         if any(t is not None for t in targets):
-            return np.ones(())
-        return np.where(self._data.weights > 0, self._data.weights, 1.0)
+            raise ValueError(
+                "include_noise=True needs the noise at the new coordinates, and noise_var was given for the cells "
+                "of the grid only. Add your own noise variance to std**2."
+            )
+        return self._cell_noise
 
     def _out(self, x: np.ndarray) -> Array:
         return asarray_like(x, self._data.template)
-
-    # ---- storage ----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, without pickle; `structkit.load` reads it.
