@@ -56,7 +56,9 @@ def plot_grid_posterior(
     Raises
     ------
     ShapeError
-        If `ax` holds another number of axes, or `index` does not fit the grid.
+        If `ax` holds another number of axes, or `axes` and `index` do not fit the grid.
+    ValueError
+        If an axis is named twice or `origin` is unknown.
 
     Examples
     --------
@@ -77,6 +79,8 @@ def plot_grid_posterior(
     first, second = (_axis_number(a, len(shape)) for a in axes)
     if first == second:
         raise ValueError(f"axes={axes!r} names one axis twice.")
+    if origin not in ("upper", "lower"):
+        raise ValueError(f"origin={origin!r}; expected 'upper' or 'lower'.")
     levels = _levels(shape, (first, second), index)
     observed, mean, std = _slice(model, (first, second), levels)
     if ax is None:
