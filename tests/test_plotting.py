@@ -218,6 +218,13 @@ def test_history_has_a_line_per_stage_with_gaps(ax):
     assert np.array_equal(line.get_ydata(), [-3.0, np.nan, -1.0], equal_nan=True)
 
 
+def test_history_breaks_where_the_optimiser_starts_anew(ax):
+    records = [{"stage": "a", "log_evidence": v, "noise_var": 1.0} for v in (-3.0, -2.0, -9.0, -1.0)]
+    plot_history(fitted_with(*records), ax=ax)
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[1, -3], [2, -2]], [[3, -9], [4, -1]]]
+    assert ax.get_legend_handles_labels()[1] == ["a"]
+
+
 @pytest.mark.parametrize(("quantity", "label"), [("noise_var", "noise variance"), ("change", "change")])
 def test_history_of_other_quantities(ax, quantity, label):
     plot_history(fitted_with({"stage": "b", "noise_var": 0.5, "change": 0.1}), quantity=quantity, ax=ax)

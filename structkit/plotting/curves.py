@@ -225,7 +225,7 @@ def plot_correlation(
 
 
 def plot_history(model: GridGP, *, quantity: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw how learning went, one line per stage.
+    """Draw how learning went: a line per stage, and a new one where the optimiser starts anew.
 
     Parameters
     ----------
@@ -269,10 +269,15 @@ def plot_history(model: GridGP, *, quantity: str | None = None, ax: Axes | None 
         # a stage that comes back is one line with gaps
         records = [r.get(quantity) if r["stage"] == stage else None for r in model.history_]
         values = np.array([np.nan if r is None else r for r in records], dtype=np.float64)
-        if not np.isnan(values).all():
-            ax.plot(np.arange(1, len(values) + 1), values, "o-", ms=3.5, color=color, label=stage)
+        if np.isnan(values).all():
+            continue
+        # the record is the best so far: where it falls, the optimiser has started anew
+        falls = (np.diff(values) < 0) & (quantity == "log_evidence")
+        for k, part in enumerate(np.split(np.arange(len(values)), np.flatnonzero(falls) + 1)):
+            ax.plot(part + 1, values[part], "o-", ms=3.5, color=color, label=None if k else stage)
     if quantity != "log_evidence":
         ax.set_yscale("log")
+    ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="iteration", ylabel=quantity.replace("_", " ").replace("noise var", "noise variance"))
     ax.legend(frameon=False)
     return ax
