@@ -14,8 +14,9 @@ from structkit.gp.whitening import GridSystem
 
 __all__ = ["CoefficientSolve", "PreconditionedSystem"]
 
-WINDOW = 3  # iterations over which the decrease of the error is averaged
-PATIENCE = 25  # iterations without progress before rounding is taken to be the limit
+WINDOW = 3  # fewest iterations over which the decrease of the error is averaged
+WINDOW_SHARE = 10  # ... and one in so many of all: slow systems pause long before they fall again
+PATIENCE = 200  # iterations without progress before rounding is taken to be the limit
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,13 @@ def _ratio(a: Array, b: Array) -> Array:
 
 def _remaining(decreases: list[np.ndarray]) -> float:
     """Estimated error left, in posterior standard deviations, largest over the right-hand sides."""
-    last = np.sum(decreases[-WINDOW:], axis=0)
+    width = max(WINDOW, len(decreases) // WINDOW_SHARE)
+    last = np.sum(decreases[-width:], axis=0)
     if not last.any():
         return 0.0
-    if len(decreases) < 2 * WINDOW:
+    if len(decreases) < 2 * width:
         return math.inf
-    before = np.sum(decreases[-2 * WINDOW : -WINDOW], axis=0)
+    before = np.sum(decreases[-2 * width : -width], axis=0)
     rate = np.divide(last, before, out=np.zeros_like(last), where=before > 0)
     # The first iterations fall faster than the rest ever will, so never claim less than the last decrease.
     left = np.where(rate < 1.0, last * np.maximum(rate / np.maximum(1.0 - rate, 1e-12), 1.0), math.inf)
