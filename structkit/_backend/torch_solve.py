@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
-__all__ = ["as_scalar", "factorise", "solve", "stack"]
+__all__ = ["LinearSystem", "as_scalar", "factorise", "grad_enabled", "implicit", "solve", "stack"]
 
 Tensor: TypeAlias = Any
 
@@ -96,3 +97,71 @@ def _factor_gradients(
 def solve(run: Callable, b: Tensor, sigma2: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """Solve ``(kron(factors) + sigma2 I) x = b`` by `run`, which need not be differentiable."""
     return _ShiftedSolve.apply(run, b, sigma2, *factors)
+
+
+def grad_enabled() -> bool:
+    """Whether torch records gradients at the moment."""
+    return torch.is_grad_enabled()
+
+
+class _ImplicitSolve(torch.autograd.Function):
+    """Solution, or least-squares solution of least norm, of a linear system; differentiable as often as wanted."""
+
+    @staticmethod
+    def forward(ctx: Any, system: LinearSystem, adjoint: bool, b: Tensor, *parameters: Tensor) -> Tensor:  # type: ignore[override]
+        x = system.solve[adjoint](b)
+        ctx.system, ctx.adjoint = system, adjoint
+        ctx.save_for_backward(b, x, *parameters)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, x_bar: Tensor) -> tuple:  # type: ignore[override]
+        b, x, *parameters = ctx.saved_tensors
+
+        def solve(right: Tensor, adjoint: bool) -> Tensor:
+            return _ImplicitSolve.apply(ctx.system, adjoint, right, *parameters)
+
+        b_bar = solve(x_bar, not ctx.adjoint)
+        bars: list[Tensor | None] = [None] * len(parameters)
+        wanted = [i for i, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
+        if not wanted:
+            return None, None, b_bar, *bars
+        # The change of the solution is a sum of inner products <c, dA z>, as pairs (z, c).
+        pairs = [(x, -b_bar)]
+        if not ctx.system.exact:
+            product = functools.partial(ctx.system.product, parameters)
+            pairs.append((solve(b_bar, ctx.adjoint), b - product(x, ctx.adjoint)))
+            pairs.append((x_bar - solve(product(x_bar, ctx.adjoint), ctx.adjoint), solve(x, not ctx.adjoint)))
+        twice = torch.is_grad_enabled()
+        with torch.enable_grad():
+            # Aliases: of parameters that depend on each other every one gets its own share.
+            aliases = [p.view_as(p) if twice else p.detach().requires_grad_(p.requires_grad) for p in parameters]
+            images = [ctx.system.product(aliases, z if twice else z.detach(), ctx.adjoint) for z, _ in pairs]
+            sources = [aliases[i] for i in wanted]
+            found = torch.autograd.grad(images, sources, [c for _, c in pairs], create_graph=twice, allow_unused=True)
+        for i, bar in zip(wanted, found, strict=True):
+            bars[i] = bar
+        return None, None, b_bar, *bars
+
+
+class LinearSystem(NamedTuple):
+    """A linear system for `implicit`; the flag is True for the conjugate transpose.
+
+    Attributes
+    ----------
+    solve : tuple of callable, length 2
+        Solvers without gradients, indexed by the flag.
+    product : callable
+        ``product(parameters, x, flag)``, the differentiable product of the system's matrix.
+    exact : bool
+        Whether the solvers invert the matrix; otherwise they apply its pseudo-inverse.
+    """
+
+    solve: tuple[Callable, Callable]
+    product: Callable
+    exact: bool
+
+
+def implicit(system: LinearSystem, adjoint: bool, b: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Solve a system, with gradients to `b` and to the parameters of its matrix."""
+    return _ImplicitSolve.apply(system, adjoint, b, *parameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import NamedTuple, TypeAlias, Union
 
@@ -12,6 +13,7 @@ from structkit._backend.namespace import as_array, cast, get_namespace, result_d
 from structkit._core.errors import ConvergenceWarning, ShapeError
 from structkit._core.results import Result
 from structkit._core.types import Array
+from structkit.kron._implicit import solution
 from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.convert import as_operator
 
@@ -57,7 +59,8 @@ def cg(
 
     Columns share one product per iteration and converge separately: a finished column is frozen and no longer
     multiplied. The residual in the result is recomputed from the operator, and where the recursion has drifted away
-    from it the iteration restarts.
+    from it the iteration restarts. In torch, gradients to `b` and to all that `op` is made of are those of the exact
+    solution, found by further solves; only through a callable do they follow the iteration.
 
     Parameters
     ----------
@@ -140,9 +143,19 @@ def solve_cg(
             raise ShapeError(f"x0 has shape {tuple(guess.shape)}; expected that of b, {tuple(rhs.shape)}.")
         start = _as_columns(xp, cast(guess, dtype))[0]
     limit = min(10 * columns.shape[0], DEFAULT_MAX_ITER) if max_iter is None else max_iter
-    run = _Run(xp, apply, precondition, columns, tol, limit, callback)
-    value, status, n_iter, residual = run.solve(start)
-    return Result(restore(value), status, n_iter, residual)
+    results: list[Result] = []
+
+    def iterate(right: Array) -> Array:
+        """Solve; every call after the first is one for gradients."""
+        options = (None, None) if results else (start, callback)
+        result = Result(*_Run(xp, apply, precondition, right, tol, limit, options[1]).solve(options[0]))
+        if results:
+            warn_unconverged(result, tol, stacklevel=5)
+        results.append(result)
+        return result.value
+
+    whole = iterate(columns) if _is_function(op) else solution(as_operator(op), columns, iterate)
+    return replace(results[0], value=restore(whole))
 
 
 def warn_unconverged(result: Result, tol: float, stacklevel: int) -> None:
@@ -161,8 +174,8 @@ def _as_apply(op: object, b: Array, name: str, dtype: object = None) -> tuple[Ap
     dtype = b.dtype if dtype is None else dtype
     if op is None:
         return (lambda x: x), dtype
-    if callable(op) and not isinstance(op, LinearOperator):
-        return op, dtype
+    if _is_function(op):
+        return op, dtype  # type: ignore[return-value]
     operator = as_operator(op)
     n = b.shape[0] if b.ndim == 1 else b.shape[-2]
     if operator.shape != (n, n):
@@ -172,6 +185,10 @@ def _as_apply(op: object, b: Array, name: str, dtype: object = None) -> tuple[Ap
         ctx = operator._context()
         dtype = result_dtype(ctx.zeros((0,)), ctx.xp.zeros((0,), dtype=dtype, device=ctx.device))
     return (lambda x: operator @ x), dtype  # type: ignore[return-value]
+
+
+def _is_function(op: object) -> bool:
+    return callable(op) and not isinstance(op, LinearOperator)
 
 
 def _as_columns(xp: ModuleType, b: Array) -> tuple[Array, Callable[[Array], Array]]:

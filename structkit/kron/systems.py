@@ -6,6 +6,7 @@ from structkit._backend.namespace import as_array
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit.kron import rules as _rules  # noqa: F401  (registers the rules)
+from structkit.kron._implicit import detached
 from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.convert import as_operator
 from structkit.kron.operators.dense import Dense
@@ -86,7 +87,7 @@ def inverse(
         return INVERSE(Dense(A.to_dense()))
     if method == "cg":
         try:
-            preconditioner: LinearOperator | None = kronecker_preconditioner(A)
+            preconditioner: LinearOperator | None = kronecker_preconditioner(detached(A))
         except TypeError:
             preconditioner = None
         return Inverse(A, ConjugateGradients(A, preconditioner, tol, max_iter))

@@ -330,46 +330,6 @@ def test_masked_solve_is_the_dense_solve() -> None:
     assert_same(solve(op, b), np.linalg.solve(dense, b), 1e-9)
 
 
-def test_gradient_of_solve_and_logdet_in_torch() -> None:
-    A, B = (torch.from_numpy(spd(i, 2 + i)).requires_grad_() for i in range(2))
-    b = torch.from_numpy(normal(3, 6))
-
-    def symmetric(a: torch.Tensor) -> torch.Tensor:
-        return (a + a.T) / 2
-
-    torch.autograd.gradcheck(lambda a, c: solve(Kronecker(a, c), b), (A, B))
-    torch.autograd.gradcheck(lambda a, c: slogdet(Kronecker(a, c)).logabsdet, (A, B))
-    torch.autograd.gradcheck(lambda a, c: solve(Kronecker(symmetric(a), symmetric(c)) + Identity(6), b), (A, B))
-
-
-GRADIENTS = {
-    "kronecker": lambda a, b, d: 2.0 * Kronecker(a, b),
-    "plus-scalar": lambda a, b, d: Kronecker(a, b) + 0.5 * Identity(6),
-    "plus-product": lambda a, b, d: KroneckerPlusDiagonal([a, b], [d[:2] ** 2 + 1, d[2:5] ** 2 + 1]),
-    "sum": lambda a, b, d: SumOfKroneckers(Kronecker(a, b), Kronecker(b[:2, :2], b)),
-    "kronecker-sum": lambda a, b, d: KroneckerSum(a, b),
-    "low-rank": lambda a, b, d: LowRankPlusDiagonal(b @ b[:, :2], d[:3] ** 2 + 1),
-    "blocks": lambda a, b, d: BlockTridiagonal(3 * a.repeat(3, 1, 1), 0.1 * a.repeat(2, 1, 1)),
-    "diagonal": lambda a, b, d: Diagonal(d**2 + 1),
-    "triangular": lambda a, b, d: Triangular(b),
-    "masked": lambda a, b, d: Dense(Masked(Kronecker(a, b), np.arange(6) % 2 == 0).to_dense()),
-}
-
-
-@pytest.mark.parametrize("name", GRADIENTS)
-def test_gradients_of_structured_solves_and_determinants(name: str) -> None:
-    A, B = (torch.from_numpy(spd(i, 2 + i)).requires_grad_() for i in range(2))
-    d = torch.from_numpy(normal(5, 6)).requires_grad_()
-
-    def build(a: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> LinearOperator:
-        return GRADIENTS[name]((a + a.T) / 2, (b + b.T) / 2, v)
-
-    n = build(A, B, d).shape[0]
-    rhs = torch.from_numpy(normal(3, n))
-    torch.autograd.gradcheck(lambda *p: solve(build(*p), rhs), (A, B, d))
-    torch.autograd.gradcheck(lambda *p: logdet(build(*p)), (A, B, d))
-
-
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(0, 99))
 def test_logdet_adds_and_permutes(sizes: list[int], seed: int) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 from structkit._core.types import Array
 from structkit.kron.operators.base import LinearOperator
 
-__all__ = ["Factorization", "Inverse"]
+__all__ = ["Factorization", "FactorizedInverse", "Inverse", "PseudoInverse"]
 
 
 class Factorization(Protocol):
@@ -33,7 +33,25 @@ class _AdjointFactorization:
         return self.of.solve(B)
 
 
-class Inverse(LinearOperator):
+class FactorizedInverse(LinearOperator):
+    """Base of operators that act through the factorisation of another one."""
+
+    def __init__(self, op: LinearOperator, factorization: Factorization) -> None:
+        super().__init__(op.shape[::-1], (op,), row_sizes=op.column_sizes, column_sizes=op.row_sizes)
+        self.op = op
+        self.factorization = factorization
+
+    def _matmat(self, X: Array) -> Array:
+        return self.factorization.solve(X)
+
+    def _adjoint_matmat(self, X: Array) -> Array:
+        return self.factorization.solve_adjoint(X)
+
+    def _adjoint(self) -> LinearOperator:
+        return type(self)(self.op.H, _AdjointFactorization(self.factorization))
+
+
+class Inverse(FactorizedInverse):
     """The inverse of an operator, applied through a factorisation computed once.
 
     Parameters
@@ -57,16 +75,6 @@ class Inverse(LinearOperator):
     ('Inverse', [0.5, 0.25])
     """
 
-    def __init__(self, op: LinearOperator, factorization: Factorization) -> None:
-        super().__init__(op.shape, (op,), row_sizes=op.column_sizes, column_sizes=op.row_sizes)
-        self.op = op
-        self.factorization = factorization
 
-    def _matmat(self, X: Array) -> Array:
-        return self.factorization.solve(X)
-
-    def _adjoint_matmat(self, X: Array) -> Array:
-        return self.factorization.solve_adjoint(X)
-
-    def _adjoint(self) -> LinearOperator:
-        return Inverse(self.op.H, _AdjointFactorization(self.factorization))
+class PseudoInverse(FactorizedInverse):
+    """The pseudo-inverse of an operator ``(M, N)``, shape ``(N, M)``; `Inverse` describes the parameters."""

@@ -142,7 +142,7 @@ class Kronecker(LinearOperator):
     def _adjoint_matmat(self, X: Array) -> Array:
         arrays = self.arrays
         y = kron_matmul(arrays, X, adjoint=True) if arrays is not None else self._apply(X, True)
-        return y if _is_one(self.scale) else self.scale.conjugate() * y  # type: ignore[union-attr]
+        return y if _is_one(self.scale) else _conjugate(self.scale) * y  # type: ignore[operator]
 
     def _scaled(self, y: Array) -> Array:
         return y if _is_one(self.scale) else self.scale * y  # type: ignore[operator]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotPositiveDefiniteError, NotSymmetricError, SingularFactorError
 from structkit._core.types import Array
+from structkit.kron._implicit import implicit_inverse, solution
 from structkit.kron.iterative import solve_cg, warn_unconverged
 from structkit.kron.operators.base import Adjoint, Conjugate, LinearOperator
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
@@ -61,10 +64,13 @@ class ConjugateGradients:
 
     def solve(self, B: Array) -> Array:
         """Solve for ``(..., N, k)``; warns if the tolerance is not reached."""
+        return solution(self.op, B, self._iterate)
+
+    def _iterate(self, B: Array) -> Array:
         result = solve_cg(self.op, B, preconditioner=self.preconditioner, tol=self.tol, max_iter=self.max_iter)
         if result.status == "breakdown":
             raise NotPositiveDefiniteError(f"{self.op!r} is not positive definite: {result.message}")
-        warn_unconverged(result, self.tol, stacklevel=5)
+        warn_unconverged(result, self.tol, stacklevel=8)
         return result.value
 
     solve_adjoint = solve  # the operator is Hermitian
@@ -90,6 +96,16 @@ class ShiftedKronecker:
         """Solve with the conjugate transpose."""
         adjoints = [a.conj().T for a in self.factors]  # type: ignore[attr-defined]
         return kron_solve(adjoints, B, noise_var=self.shift)
+
+
+def implicitly_differentiated(rule: Callable[..., LinearOperator]) -> Callable[..., LinearOperator]:
+    """Give a rule that diagonalises or iterates implicit gradients, where torch records any."""
+
+    @functools.wraps(rule)
+    def wrapped(op: LinearOperator, **options: object) -> LinearOperator:
+        return implicit_inverse(op, lambda fixed: rule(fixed, **options))
+
+    return wrapped
 
 
 def cholesky_inverse(op: LinearOperator) -> LinearOperator:
@@ -167,6 +183,7 @@ def _kron(op: Kronecker, **options: object) -> LinearOperator:
 
 
 @INVERSE.register(KroneckerSum)
+@implicitly_differentiated
 def _kron_sum(op: KroneckerSum, **options: object) -> LinearOperator:
     try:
         values, vectors = EIGH(op)
@@ -184,6 +201,7 @@ def _kron_sum(op: KroneckerSum, **options: object) -> LinearOperator:
 
 
 @INVERSE.register(KroneckerPlusDiagonal)
+@implicitly_differentiated
 def _kron_diagonal(
     op: KroneckerPlusDiagonal, *, tol: float = 1e-10, max_iter: int | None = None, **options: object
 ) -> LinearOperator:
@@ -212,11 +230,13 @@ def _general_shift(op: KroneckerPlusDiagonal) -> LinearOperator:
 
 
 @INVERSE.register(SumOfKroneckers)
+@implicitly_differentiated
 def _sum_of_kroneckers(op: SumOfKroneckers, **options: object) -> LinearOperator:
     return simultaneous_eigh(op.first, op.second).inverse()
 
 
 @INVERSE.register(Masked)
+@implicitly_differentiated
 def _masked(op: Masked, *, tol: float = 1e-10, max_iter: int | None = None, **options: object) -> LinearOperator:
     """Conjugate gradients with the inverse on the full grid, restricted, as preconditioner."""
     require_square(op, "inverse")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from structkit._backend.namespace import get_namespace
 from structkit._core.types import Array
+from structkit.kron._implicit import implicit_inverse
 from structkit.kron.operators.base import Adjoint, LinearOperator
 from structkit.kron.operators.common import SCALE, as_float, eps_of
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
+from structkit.kron.operators.inverses import PseudoInverse
 from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.lazy import Scaled
@@ -39,6 +41,10 @@ def _fallback(op: LinearOperator, rcond: float | None = None) -> LinearOperator:
 
 @PINV.register(Dense)
 def _dense(op: Dense, rcond: float | None = None) -> LinearOperator:
+    return implicit_inverse(op, lambda fixed: _by_singular_values(fixed, rcond), exact=False)  # type: ignore[arg-type]
+
+
+def _by_singular_values(op: Dense, rcond: float | None) -> Dense:
     xp = get_namespace(op.matrix)
     U, s, Vh = xp.linalg.svd(op.matrix, full_matrices=False)
     inverse = _reciprocal(s, _cutoff(rcond, s, max(op.shape)))
@@ -67,6 +73,11 @@ def _scaled(op: Scaled, rcond: float | None = None) -> LinearOperator:
     return SCALE(inner, 1 / op.scalar if op.scalar != 0 else 0)  # type: ignore[operator]
 
 
+@PINV.register(PseudoInverse)
+def _pseudo_inverse(op: PseudoInverse, rcond: float | None = None) -> LinearOperator:
+    return op.op
+
+
 @PINV.register(Adjoint)
 def _adjoint(op: Adjoint, rcond: float | None = None) -> LinearOperator:
     return PINV(op.op, rcond).H
@@ -81,6 +92,10 @@ def _kron(op: Kronecker, rcond: float | None = None) -> LinearOperator:
 
 @PINV.register(KroneckerSum)
 def _kron_sum(op: KroneckerSum, rcond: float | None = None) -> LinearOperator:
+    return implicit_inverse(op, lambda fixed: _by_eigenvalues(fixed, rcond), exact=False)  # type: ignore[arg-type]
+
+
+def _by_eigenvalues(op: KroneckerSum, rcond: float | None) -> Congruence:
     values, vectors = EIGH(op)
     sums = values.diagonal()
     return Congruence(vectors, _reciprocal(sums, _cutoff(rcond, sums, op.shape[0])), unitary=True)

@@ -13,6 +13,7 @@ from structkit.kron.operators.common import SCALE, as_float, eps_of, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity
+from structkit.kron.operators.inverses import Inverse
 from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.kronecker_plus_diagonal import KroneckerPlusDiagonal
 from structkit.kron.operators.kronecker_sum import KroneckerSum
@@ -21,7 +22,7 @@ from structkit.kron.operators.toeplitz import Toeplitz
 from structkit.kron.rules.factorizations import check_hermitian, hermitian_gap, hermitian_tolerance
 from structkit.kron.rules.spectral import per_factor, real_diagonal
 from structkit.kron.rules.structured import BandedBlocks
-from structkit.kron.rules.tables import CHOLESKY, EIGH, SQRTM, densify, require_square, require_square_factors
+from structkit.kron.rules.tables import CHOLESKY, EIGH, INVERSE, SQRTM, densify, require_square, require_square_factors
 
 __all__ = ["cholesky_of"]
 
@@ -185,3 +186,8 @@ def _sqrtm_congruence(op: Congruence) -> LinearOperator:
     if not op.unitary:
         return _sqrtm_fallback(op)
     return Congruence(op.basis, _root_of_diagonal(op.values, "sqrtm", strict=False), unitary=True)
+
+
+@SQRTM.register(Inverse)
+def _sqrtm_inverse(op: Inverse) -> LinearOperator:
+    return INVERSE(SQRTM(op.op))

@@ -66,7 +66,7 @@ def simultaneous_eigh(first: Kronecker, second: Kronecker) -> SimultaneousEigh:
     basis = Kronecker(*bases, scale=scales[1] ** -0.5)
     total = scales[0] / scales[1] * relative + 1
     check_positive(xp, total, total, "first + second")
-    return SimultaneousEigh(total, basis, xp.real(logdet) + n * xp.log(xp.asarray(float(scales[1]))))
+    return SimultaneousEigh(total, basis, xp.real(logdet) + n * xp.log(xp.real(ctx.ones(())) * scales[1]))
 
 
 def check_positive(xp: object, values: Array, reference: Array, name: str) -> None:

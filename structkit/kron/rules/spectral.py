@@ -14,6 +14,7 @@ from structkit.kron.operators.common import ADD, SCALE, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
+from structkit.kron.operators.inverses import Inverse
 from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.kronecker_plus_diagonal import KroneckerPlusDiagonal
 from structkit.kron.operators.kronecker_sum import KroneckerSum
@@ -22,6 +23,7 @@ from structkit.kron.operators.toeplitz import Toeplitz
 from structkit.kron.rules.factorizations import check_hermitian
 from structkit.kron.rules.tables import (
     EIGH,
+    INVERSE,
     SVD,
     EighResult,
     SVDResult,
@@ -50,7 +52,7 @@ def real_scale(op: Kronecker, operation: str) -> float:
     """Return the number in front of a Kronecker product, which a Hermitian one needs real."""
     if is_complex(op.scale) and complex(op.scale).imag != 0:  # type: ignore[arg-type]
         raise NotSymmetricError(f"{op!r} has the complex scale {op.scale}; {operation} needs a Hermitian operator.")
-    return op.scale.real if isinstance(op.scale, complex) else op.scale  # type: ignore[return-value]
+    return op.scale.real if is_complex(op.scale) else op.scale  # type: ignore[return-value, union-attr]
 
 
 def real_diagonal(op: Diagonal, operation: str) -> Array:
@@ -99,7 +101,7 @@ def _eigh_diagonal(op: Diagonal) -> EighResult:
 def _eigh_scaled(op: Scaled) -> EighResult:
     if is_complex(op.scalar) and complex(op.scalar).imag != 0:  # type: ignore[arg-type]
         raise NotSymmetricError(f"The operator has the complex scale {op.scalar}; eigh needs a Hermitian operator.")
-    scalar = op.scalar.real if isinstance(op.scalar, complex) else op.scalar
+    scalar = op.scalar.real if is_complex(op.scalar) else op.scalar  # type: ignore[union-attr]
     values, vectors = EIGH(op.op)
     return EighResult(SCALE(values, scalar), vectors)
 
@@ -133,6 +135,12 @@ def _eigh_kron_diagonal(op: KroneckerPlusDiagonal) -> EighResult:
 @EIGH.register(Congruence)
 def _eigh_congruence(op: Congruence) -> EighResult:
     return EighResult(op.diagonal_part, op.basis) if op.unitary else _eigh_fallback(op)
+
+
+@EIGH.register(Inverse)
+def _eigh_inverse(op: Inverse) -> EighResult:
+    values, vectors = EIGH(op.op)
+    return EighResult(INVERSE(values), vectors)
 
 
 # ---- singular values --------------------------------------------------------------------------------
