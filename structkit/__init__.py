@@ -30,7 +30,7 @@ _NAMES = {
     "load": "structkit.io",
 }
 
-__all__ = ["__version__", *_SUBMODULES, *_NAMES]
+__all__ = ["__version__", *_SUBMODULES, *_NAMES]  # noqa: PLE0604 (a dictionary of strings)
 
 
 def __getattr__(name: str) -> object:

@@ -60,7 +60,8 @@ def backend_name(*arrays: object) -> str:
         devices = sorted({device_of(a) for a in arrays if is_torch(a)})
         if len(devices) > 1:
             raise BackendMismatchError(
-                f"All tensors of one call must live on one device; got {' and '.join(devices)}. Move them with x.to(device)."
+                f"All tensors of one call must live on one device; got {' and '.join(devices)}. "
+                "Move them with x.to(device)."
             )
     return next(iter(kinds))
 
@@ -86,9 +87,8 @@ def as_array(x: object, name: str = "array") -> Array:
         if x.dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):  # type: ignore[attr-defined]
             return x  # type: ignore[return-value]
         if x.dtype in (torch.float16, torch.bfloat16):  # type: ignore[attr-defined]
-            raise TypeError(
-                f"{name} has dtype {x.dtype}; structkit computes in float32, float64, complex64 or complex128."
-            )  # type: ignore[attr-defined]
+            dtype = x.dtype  # type: ignore[attr-defined]
+            raise TypeError(f"{name} has dtype {dtype}; expected float32, float64, complex64, complex128 or integers.")
         return x.to(torch.float64)  # type: ignore[attr-defined]
     if is_dask(x):
         return x if x.dtype.kind in "fc" else x.astype(np.float64)  # type: ignore[attr-defined, return-value]

@@ -27,7 +27,7 @@ def write_archive(path: str | os.PathLike[str], kind: str, data: Mapping[str, ob
     handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as f:
-            np.savez(f, __header__=np.array(header), **arrays)
+            np.savez(f, __header__=np.array(header), **arrays)  # type: ignore[arg-type]
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -49,6 +49,7 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[str, dict[str, object]]:
         ) from err
     if header["format"] > FORMAT_VERSION:
         raise StructKitError(
-            f"{os.fspath(path)} has format {header['format']}; this version reads up to {FORMAT_VERSION}. Upgrade structkit."
+            f"{os.fspath(path)} has format {header['format']}; this version reads up to {FORMAT_VERSION}. "
+            "Upgrade structkit."
         )
     return str(header["kind"]), values

@@ -17,8 +17,8 @@ from structkit.kron import multi_mode_product, unfold
 
 __all__ = ["Moments", "em_update", "posterior_moments"]
 
-# Expectation maximisation creeps towards its limit; raising each multiplicative update to a power between 1 and 2 keeps the
-# limit and its stability and takes about as many times fewer steps.
+# Expectation maximisation creeps towards its limit; raising each multiplicative update to a power between 1 and 2 keeps
+# the limit and its stability and takes about as many times fewer steps.
 STEP = 1.6
 
 
@@ -103,7 +103,7 @@ def _project(system: GridSystem, u: Array) -> Array:
 
 
 def _axis_moment(model: GridModel, system: GridSystem, axis: int, T: np.ndarray) -> np.ndarray:
-    """Turn the second moment of whitened coefficients along an axis into the next covariance of the axis, in data units."""
+    """Turn the second moment of whitened coefficients along an axis into its next covariance, in data units."""
     basis = system.bases[axis]
     others = float(np.prod([r for d, r in enumerate(system.rank) if d != axis]))
     root = basis.vectors * np.sqrt(basis.values)

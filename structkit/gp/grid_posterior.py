@@ -169,7 +169,7 @@ class GridPosterior:
         cross, prior = [], []
         for x, old, k, K in zip(coords, self.data.coords, self.model.kernels, covariances, strict=True):
             cross.append(K if x is None else k(x, old))  # type: ignore[operator]
-            prior.append(np.diag(K) if x is None else k.diagonal(x))  # type: ignore[union-attr]
+            prior.append(np.diag(K) if x is None else np.asarray(k.diagonal(x)))  # type: ignore[union-attr]
         shape = tuple(len(c) for c in cross)
         total = math.prod(shape)
         out = np.ones(())

@@ -1,10 +1,11 @@
 r"""Holes of a mask: groups of neighbouring fibres that miss the same cells, and an approximate solver inside them.
 
-A fibre is a line of cells along one axis. Where a block of fibres misses the same levels, a preconditioner that sees only
-the average of the mask is blind: directions supported in the block carry prior variance and little or no data. There the
-posterior is nearly that of the block given its surroundings, which separates: with :math:`G` the prior precision of
-the block's positions (a submatrix of the inverse of the other axes' covariance) and :math:`K` the covariance along the fibre, the
-precision is :math:`G \otimes K^{-1} + I \otimes \Lambda`, diagonal after two small eigendecompositions.
+A fibre is a line of cells along one axis. Where a block of fibres misses the same levels, a preconditioner that sees
+only the average of the mask is blind: directions supported in the block carry prior variance and little or no data.
+There the posterior is nearly that of the block given its surroundings, which separates: with :math:`G` the prior
+precision of the block's positions (a submatrix of the inverse of the other axes' covariance) and :math:`K` the
+covariance along the fibre, the precision is :math:`G \otimes K^{-1} + I \otimes \Lambda`, diagonal after two small
+eigendecompositions.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class MaskGeometry:
 def find_regions(weights: np.ndarray) -> MaskGeometry:
     """Describe the holes of a weight tensor, along the axis where they explain most of the hidden cells.
 
-    Holes are found by a morphological opening of the hidden cells, with a box so large that scattered hidden cells alone
-    do not fill it; a mask with both scattered cells and holes is split into its two parts.
+    Holes are found by a morphological opening of the hidden cells, with a box so large that scattered hidden cells
+    alone do not fill it; a mask with both scattered cells and holes is split into its two parts.
     """
     hidden = weights == 0
     found = [_regions_along(hidden, axis) if hidden.any() else [] for axis in range(weights.ndim)]

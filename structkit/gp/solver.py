@@ -34,8 +34,8 @@ class PreconditionedSystem:
 
     The base :math:`F = (I + f \operatorname{diag}(w))^{-1}` is exact for a mask that is everywhere as dense as its mean
     :math:`f`. Where whole regions are hidden the Woodbury identity gives the exact correction
-    :math:`F + F R_f^T E\, Z\, E^T R_f F`, with :math:`R_f = \sqrt f R` and :math:`Z` the posterior covariance of the noisy hidden
-    cells, which `RegionSolver` approximates.
+    :math:`F + F R_f^T E\, Z\, E^T R_f F`, with :math:`R_f = \sqrt f R` and :math:`Z` the posterior covariance of the
+    noisy hidden cells, which `RegionSolver` approximates.
     """
 
     def __init__(self, system: GridSystem, geometry: MaskGeometry) -> None:
@@ -56,8 +56,8 @@ class PreconditionedSystem:
         r"""Solve ``A c = b`` for a stack of right-hand sides.
 
         The error is measured in the norm of ``A``, where a posterior draw has squared norm `n`, the number of
-        coefficients: ``tol`` is the error of the posterior mean in posterior standard deviations, root mean square. It is
-        estimated from the decrease that conjugate gradients report (Hestenes and Stiefel's formula over the last
+        coefficients: ``tol`` is the error of the posterior mean in posterior standard deviations, root mean square. It
+        is estimated from the decrease that conjugate gradients report (Hestenes and Stiefel's formula over the last
         iterations, continued geometrically), which a poor preconditioner cannot fool.
         """
         xp = get_namespace(b)
@@ -70,8 +70,9 @@ class PreconditionedSystem:
         p = z + 0
         rz = xp.sum(r * z, axis=axes)
         decreases: list[np.ndarray] = []
-        best, since, status, error = math.inf, 0, "max_iter", math.inf
-        for n_iter in range(1, max_iter + 1):
+        best, since, status, error, n_iter = math.inf, 0, "max_iter", math.inf, 0
+        while n_iter < max_iter:
+            n_iter += 1
             q = self.system.apply(p)
             pq = xp.sum(p * q, axis=axes)
             alpha = _ratio(rz, pq)

@@ -1,9 +1,10 @@
 r"""Whitened coefficients of a Gaussian process on a grid: the representation every solver here works in.
 
 With unit noise (levels are divided by their noise standard deviation first), per-axis covariances
-:math:`K_d = V_d \operatorname{diag}(w_d) V_d^T` and :math:`R = (\otimes_d V_d)\operatorname{diag}(\otimes_d w_d)^{1/2}`, the process
-on the grid is :math:`u = R c` with :math:`c \sim N(0, I)`, and the posterior precision of :math:`c` is
-:math:`A = I + R^T W R`, where :math:`W` holds one precision per cell, zero where a cell is hidden.
+:math:`K_d = V_d \operatorname{diag}(w_d) V_d^T` and
+:math:`R = (\otimes_d V_d)\operatorname{diag}(\otimes_d w_d)^{1/2}`, the process on the grid is :math:`u = R c` with
+:math:`c \sim N(0, I)`, and the posterior precision of :math:`c` is :math:`A = I + R^T W R`, where :math:`W` holds one
+precision per cell, zero where a cell is hidden.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from structkit.kron import multi_mode_product
 
 __all__ = ["AxisBasis", "GridSystem", "axis_bases"]
 
-# Coefficients whose prior adds less than this to the variance of any cell, in units of the noise variance, are left out.
+# Coefficients whose prior adds less than this to the variance of any cell, in units of the noise, are left out.
 NEGLIGIBLE = 1e-9
 
 
@@ -46,7 +47,8 @@ def axis_bases(covariances: Sequence[np.ndarray]) -> list[AxisBasis]:
             raise NotPositiveDefiniteError(f"The covariance of axis {d} has no positive eigenvalue; check its kernel.")
         if w[0] < -1e-6 * w[-1]:
             raise NotPositiveDefiniteError(
-                f"The covariance of axis {d} has the eigenvalue {w[0]:.3g} beside {w[-1]:.3g}; a covariance has none below zero."
+                f"The covariance of axis {d} has the eigenvalue {w[0]:.3g} beside {w[-1]:.3g}; "
+                "a covariance has none below zero."
             )
         pairs.append((w[::-1], V[:, ::-1]))
     bases = []

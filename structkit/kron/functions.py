@@ -96,7 +96,7 @@ def logdet(op: LinearOperator | Array) -> Array:
     2.079442
     """
     sign, logabs = slogdet(op)
-    value = complex(sign.detach() if is_torch(sign) else sign)  # type: ignore[attr-defined, call-overload]
+    value = complex(sign.detach() if is_torch(sign) else sign)  # type: ignore[attr-defined, arg-type]
     if value != 0 and abs(value - 1) > 1e-6:
         shown = value.real if value.imag == 0 else value
         raise NotPositiveDefiniteError(f"The determinant has sign {shown}; logdet needs a positive one. Use slogdet.")
