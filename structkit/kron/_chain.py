@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from structkit.kron._blocks import THREADS_FROM, worker_pool
 from structkit.kron._gemm import scalar_part
 from structkit.kron.plan import KronPlan
 
@@ -21,8 +21,6 @@ OUTER_BYTES = 2**18
 INNER_BYTES = 2**14
 # From this many columns on, SIMD lanes are filled by columns and nothing needs to be rotated.
 FULL_LANES = 16
-# Below this many elements starting threads costs more than it gains.
-THREADS_FROM = 2**17
 # Input lengths for which a plan remembers its layout.
 KEPT_CALLS = 64
 
@@ -120,18 +118,12 @@ def apply_chain(plan: KronPlan, factors: Sequence[np.ndarray], x: np.ndarray, ou
         work = np.empty(lay.work, flat.dtype)
         run(flat, target, raw, lay.sizes, lay.pairs, lay.phases, work, phase, phase + 1, part, threads)
 
-    pool = _pool(threads, os.getpid())
+    pool = worker_pool(threads, os.getpid())
     for phase in range(lay.n_phases):
         others = [pool.submit(share, phase, part) for part in range(1, threads)]
         share(phase, 0)
         for other in others:
             other.result()
-
-
-@lru_cache(maxsize=8)
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Threads that wait for work; a forked process has none of its parent's and gets its own."""
-    return ThreadPoolExecutor(threads - 1, thread_name_prefix="structkit-kron")
 
 
 def _prepare(plan: KronPlan, size: int, k: int) -> tuple[Callable[..., None], Layout, int]:

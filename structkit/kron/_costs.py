@@ -1,16 +1,20 @@
 """Estimated running times of the kernels of a Kronecker product, and the choice they lead to.
 
-Estimates come from shapes and dtype alone, never from a measurement at run time: the same product always runs the same
-way. Constants were fitted to timings of one core (skinny GEMMs of 2 to 256 columns); only their ratios matter.
+Estimates come from shapes, dtype and instruction set, never from a measurement at run time: on one machine the same
+product always runs the same way. Constants were fitted to timings of one core (skinny GEMMs of 2 to 256 columns); only
+their ratios matter.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from structkit.kron._blocks import DIRECT
 
 __all__ = ["Choice", "choose", "flops_per_product"]
 
@@ -20,7 +24,7 @@ Pair = tuple[int, int]
 MAX_MERGE = 64
 # Sizes of square factors that the compiled chain kernel knows, and its time per element and stage.
 CHAIN_SIZES = (2, 3, 4)
-CHAIN_STAGE_SECONDS = {"f": 0.3e-9, "c": 1.0e-9}
+CHAIN_STAGE_SECONDS = {"f": 0.2e-9, "c": 1.0e-9}
 # Loading the compiled kernel takes half a second once: smaller products do not ask for it.
 CHAIN_FROM = 512
 TORCH_MERGE = 32
@@ -42,11 +46,19 @@ def flops_per_product(dtype: np.dtype) -> int:
     return 8 if dtype.kind == "c" else 2
 
 
+@functools.cache
+def _wide_registers() -> bool:
+    """Whether the processor has AVX-512, with which OpenBLAS multiplies small real matrices without packing them."""
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])  # type: ignore[index, call-overload]
+    return any(name in ("X86_V4", "AVX512_SKX") for name in found)
+
+
 def gemm_seconds(m: int, n: int, vectors: int, dtype: np.dtype) -> float:
     """Time of one GEMM that applies an ``(m, n)`` matrix to `vectors` vectors, memory traffic included."""
-    peak = 40e9 if dtype in (np.float64, np.complex128) else 80e9
+    double = 80e9 if _wide_registers() else 45e9
+    peak = double if dtype in (np.float64, np.complex128) else 2 * double
     short = min(m, n)
-    rate = peak * short / (short + (32.0 if dtype.kind == "f" else 12.0))
+    rate = peak * short / (short + (15.0 if dtype.kind == "f" else 12.0))
     return 1.2e-6 + flops_per_product(dtype) * m * n * vectors / rate
 
 
@@ -96,6 +108,8 @@ def _rotating(shapes: Sequence[Pair], dtype: np.dtype, k: int, *, forward: bool)
     """Best partition for rotating GEMMs: the first axis leaves and comes back last (forward), or the reverse."""
     seconds, segments = _partition(shapes, dtype, k, forward=forward)
     order = range(len(segments)) if forward else range(len(segments) - 1, -1, -1)
+    if any(m != n for m, n in shapes):  # turned operands with a long and a short side are read against their order
+        seconds *= 1.2
     if k > 1:  # the columns end up in front; putting them back is one strided copy
         seconds += 1e-6 + 2e-9 * math.prod(m for m, _ in shapes) * k
     return seconds, Choice("rot" if forward else "leftrot", segments, tuple(order))
@@ -148,8 +162,9 @@ def _batched(
         before, after = math.prod(sizes[:g]), math.prod(sizes[g + 1 :]) * k
         seconds += gemm_seconds(m, n, before * after, dtype)
         if before > 1 and after > 1:
-            # A stack runs one GEMM each: a call, and vectors too short to fill the registers.
-            seconds += before * (0.15e-6 + flops_per_product(dtype) * m * n * 8 / 40e9)
+            # A stack runs one GEMM each: a call, and, where BLAS packs its operands, vectors too short to pay for that.
+            unpacked = _wide_registers() and dtype.kind == "f" and m * n * after <= DIRECT
+            seconds += before * (0.05e-6 if unpacked else 0.15e-6 + flops_per_product(dtype) * m * n * 16 / 40e9)
         sizes[g] = m
     return seconds, Choice("batched", segments, order)
 

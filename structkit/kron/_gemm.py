@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from structkit.kron._blocks import axis_product, row_product
 from structkit.kron.plan import KronPlan
 
 __all__ = ["apply_gemm", "merge_factors"]
@@ -112,7 +113,8 @@ def _rot(
         sizes.append(size)
     y = x
     for a, target in zip(groups, _targets(plan, sizes, out, spare), strict=True):
-        y = np.matmul(y.reshape(a.shape[1], -1).T, a.T, out=target.reshape(-1, a.shape[0])).reshape(-1)
+        row_product(y.reshape(a.shape[1], -1).T, a, target.reshape(-1, a.shape[0]), plan.n_threads)
+        y = target
 
 
 def _leftrot(
@@ -132,7 +134,8 @@ def _leftrot(
         sizes.append(size)
     y = x
     for a, target in zip(reversed(groups), _targets(plan, sizes, out, spare), strict=True):
-        y = np.matmul(a, y.reshape(-1, a.shape[1]).T, out=target.reshape(a.shape[0], -1)).reshape(-1)
+        axis_product(a, y.reshape(-1, a.shape[1]).T[None], target.reshape(1, a.shape[0], -1), plan.n_threads)
+        y = target
 
 
 def _batched(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, stack: int, k: int, out: np.ndarray) -> None:
@@ -149,10 +152,8 @@ def _batched(plan: KronPlan, groups: Sequence[np.ndarray], x: np.ndarray, stack:
         m, n = a.shape
         left, right = stack * math.prod(axes[:g]), math.prod(axes[g + 1 :]) * k
         if right == 1:
-            np.matmul(y.reshape(left, n), a.T, out=target.reshape(left, m))
-        elif left == 1:
-            np.matmul(a, y.reshape(n, right), out=target.reshape(m, right))
+            row_product(y.reshape(left, n), a, target.reshape(left, m), plan.n_threads)
         else:
-            np.matmul(a, y.reshape(left, n, right), out=target.reshape(left, m, right))
+            axis_product(a, y.reshape(left, n, right), target.reshape(left, m, right), plan.n_threads)
         y = target
         axes[g] = m

@@ -16,7 +16,9 @@ from structkit._backend.namespace import as_array, as_factors, backend_name, cas
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
+from structkit.kron._blocks import THREADS_FROM, axis_product, row_product
 from structkit.kron.layout import check_axis
+from structkit.kron.plan import default_threads
 
 __all__ = ["apply_modes", "mode_product", "multi_mode_product"]
 
@@ -237,16 +239,16 @@ def _apply(y: np.ndarray, a: np.ndarray, axis: int, target: np.ndarray) -> None:
     """Write the product of `y` with `a` along `axis` into `target`; both are C-contiguous."""
     left, right = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
     m, n = a.shape
-    y3, target3 = y.reshape(left, n, right), target.reshape(left, m, right)
+    threads = default_threads() if y.size >= THREADS_FROM else 1
     if right == 1:
-        np.matmul(y3[:, :, 0], a.T, out=target3[:, :, 0])
-    elif left == 1:
-        np.matmul(a, y3[0], out=target3[0])
-    elif right <= _FEW_COLUMNS and left >= 4 * right:
+        row_product(y.reshape(left, n), a, target.reshape(left, m), threads)
+        return
+    y3, target3 = y.reshape(left, n, right), target.reshape(left, m, right)
+    if right <= _FEW_COLUMNS and left >= 4 * right:
         for r in range(right):
             np.matmul(y3[:, :, r], a.T, out=target3[:, :, r])
     else:
-        np.matmul(a, y3, out=target3)
+        axis_product(a, y3, target3, threads)
 
 
 def _check_out(out: np.ndarray | None, x: np.ndarray, shape: Shape, matrices: Sequence[np.ndarray]) -> np.ndarray:
