@@ -29,8 +29,8 @@ _LANES = ("first", "second", "columns")
 class KronPlan:
     """How one Kronecker product is carried out; made once by `kron_plan` and reused.
 
-    A plan does not depend on the factors' values. It owns the workspace of the product, one per thread, so that one plan
-    may be used from several threads at the same time, and repeated products allocate nothing but their output.
+    A plan does not depend on the values of the factors. It owns the workspace of the product, one per thread, so that
+    one plan may be used from several threads at the same time, and repeated products allocate nothing but their output.
 
     Attributes
     ----------
@@ -151,7 +151,8 @@ def kron_plan(
         Library of the arrays; the two have different fastest orders.
     kernel : {"auto", "rot", "leftrot", "batched", "chain"}, default "auto"
         The method. ``"auto"`` takes the one with the least estimated time, from shapes, dtype and instruction set:
-        on one machine the same shapes always give the same plan. ``"chain"`` needs numpy, numba and square factors of at most 8 rows.
+        on one machine the same shapes always give the same plan. ``"chain"`` needs numpy, numba and square factors of 2
+        to 4 rows.
     max_bytes : int, default 2**30
         Bound on the workspace, in bytes: columns are worked on in blocks that keep it. One GiB is far above the sizes
         at which blocking costs anything.
