@@ -17,7 +17,7 @@ from structkit.kron._spectrum import LOG_MAX, check_noise, check_shifted, spectr
 from structkit.kron._symmetric import check_symmetric, square_factors
 from structkit.kron.tensor import apply_modes
 
-__all__ = ["kron_solve"]
+__all__ = ["kron_solve", "schur_solve"]
 
 _ASSUME = ("general", "sym", "pos", "lower", "upper")
 
@@ -114,8 +114,7 @@ def kron_solve(factors: Sequence[Array], b: Array, *, noise_var: float = 0.0, as
         return torch_solve.solve(_eigen_solve_with(assume), rhs, sigma2, arrays)
     if assume in ("sym", "pos"):
         return eigen_solve(arrays, rhs, noise, assume)
-    mats = [np.asarray(a) for a in arrays]
-    return _with_columns_first(rhs, arrays, lambda y: solve_shifted(mats, np.asarray(y), noise, assume))
+    return schur_solve(arrays, rhs, noise, assume)
 
 
 def check_assumption(arrays: Sequence[Array], assume: str) -> None:
@@ -182,6 +181,15 @@ def eigen_solve(arrays: Sequence[Array], b: Array, noise: float, assume: str) ->
         return apply_modes(z, spec.vectors, first=1)
 
     return _with_columns_first(b, arrays, solve)
+
+
+def schur_solve(arrays: Sequence[Array], b: Array, shift: complex, assume: str = "general") -> Array:
+    """Solve with any multiple of the identity added, through the Schur forms of the factors (numpy only)."""
+    if 0 in b.shape:
+        return b * 1  # type: ignore[operator]
+    dtype = result_dtype(b, *arrays)
+    mats = [np.asarray(cast(a, dtype)) for a in arrays]
+    return _with_columns_first(cast(b, dtype), arrays, lambda y: solve_shifted(mats, np.asarray(y), shift, assume))
 
 
 def _batched(arrays: Sequence[Array], b: Array, noise_var: float, assume: str) -> Array:

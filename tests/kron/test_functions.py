@@ -370,3 +370,39 @@ def test_operators_never_densify_where_a_rule_exists() -> None:
         assert_same(K @ solve(K, b), b, 1e-9)
         logdet(K)
         eigh(K + Identity(n**3))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_determinant_of_sums_of_unsymmetric_factors(backend: str) -> None:
+    """Eigenvalues of the factors are enough, real and complex, in every library."""
+    A, B = square(0, 3), square(1, 2) + np.array([[0, 3], [-3, 0]])
+    wrap = torch.from_numpy if backend == "torch" else np.asarray
+    for op, dense in [
+        (KroneckerSum(wrap(A), wrap(B)), kronsum(A, B)),
+        (KroneckerPlusDiagonal([wrap(A), wrap(B)], -1.5), kron(A, B) - 1.5 * np.eye(6)),
+        ((1 + 2j) * (Kronecker(wrap(A), wrap(B)) + 2j * Identity(6)), (1 + 2j) * (kron(A, B) + 2j * np.eye(6))),
+    ]:
+        want = np.linalg.slogdet(dense)
+        sign, value = slogdet(op)
+        assert complex(sign) == pytest.approx(want[0], abs=1e-13)
+        assert float(value) == pytest.approx(want[1], rel=1e-13)
+
+
+def test_complex_and_negative_shifts_of_unsymmetric_factors() -> None:
+    A, B = square(0, 3), square(1, 2)
+    for scale, shift in [(1, 2j), (1 + 2j, 1j), (-2, -0.25)]:
+        op = scale * Kronecker(A, B) + shift * Identity(6)
+        dense = scale * kron(A, B) + shift * np.eye(6)
+        x = normal(2, 6, 2)
+        assert_same(solve(op, dense @ x), x, 1e-12)
+        assert_same(inverse(op).H @ (dense.conj().T @ x), x, 1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_identity_factors_follow_the_library(backend: str) -> None:
+    wrap = torch.from_numpy if backend == "torch" else np.asarray
+    K = Kronecker(Identity(3), wrap(square(0, 2)))
+    assert float(trace(K)) == pytest.approx(3 * np.trace(square(0, 2)))
+    assert float(trace(KroneckerSum(Identity(3), wrap(square(0, 2))))) == pytest.approx(
+        6 + 3 * np.trace(square(0, 2)), rel=1e-14
+    )

@@ -124,7 +124,8 @@ class LinearOperator:
         return ctx.xp.concat(out) if out else ctx.zeros((0,))
 
     def _trace(self, ctx: Context) -> Array:
-        return ctx.xp.sum(self.diagonal())
+        check_memory(self.shape[0] * self._itemsize(), f"A vector of {self!r}")
+        return ctx.xp.sum(self._diagonal(ctx))
 
     # ---- description --------------------------------------------------------------------------------
     ndim = 2

@@ -96,3 +96,6 @@ class Identity(LinearOperator):
 
     def _diagonal(self, ctx: Context) -> Array:
         return ctx.ones((self.shape[0],))
+
+    def _trace(self, ctx: Context) -> Array:
+        return ctx.ones(()) * self.shape[0]

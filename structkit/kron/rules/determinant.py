@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import cmath
+import functools
 import math
+import operator
+from collections.abc import Callable
 
 from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotSymmetricError
@@ -11,7 +14,7 @@ from structkit._core.types import Array
 from structkit.kron.decompositions import kron_slogdet
 from structkit.kron.operators.base import Adjoint, Conjugate, LinearOperator
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
-from structkit.kron.operators.common import Context, Scalar, as_float
+from structkit.kron.operators.common import Context, Scalar, as_float, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity
@@ -27,7 +30,7 @@ from structkit.kron.operators.toeplitz import Toeplitz
 from structkit.kron.rules.factorizations import SparseLU
 from structkit.kron.rules.simultaneous import simultaneous_eigh
 from structkit.kron.rules.spectral import per_factor
-from structkit.kron.rules.structured import BandedBlocks, BlockLU, SchurSum, Woodbury, durbin_logdet
+from structkit.kron.rules.structured import BandedBlocks, BlockLU, Woodbury, durbin_logdet
 from structkit.kron.rules.tables import (
     EIGH,
     SLOGDET,
@@ -153,14 +156,10 @@ def _of_eigenvalues(ctx: Context, eigenvalues: Array) -> SlogdetResult:
 
 @SLOGDET.register(KroneckerSum)
 def _kron_sum(op: KroneckerSum) -> SlogdetResult:
-    ctx = op._context()
     try:
-        return _of_eigenvalues(ctx, EIGH(op).eigenvalues.diagonal())
+        return _of_eigenvalues(op._context(), EIGH(op).eigenvalues.diagonal())
     except NotSymmetricError:
-        sign, logabs = _of_eigenvalues(ctx, SchurSum(op, check=False).eigenvalues)  # type: ignore[arg-type]
-    if ctx.xp.isdtype(ctx.dtype, "complex floating"):
-        return SlogdetResult(sign, logabs)
-    return _result(ctx, round(complex(sign).real), logabs)  # type: ignore[call-overload]
+        return _of_general_factors(op, operator.add)
 
 
 @SLOGDET.register(KroneckerPlusDiagonal)
@@ -174,20 +173,20 @@ def _kron_diagonal(op: KroneckerPlusDiagonal) -> SlogdetResult:
     try:
         return _of_eigenvalues(op._context(), EIGH(op).eigenvalues.diagonal())
     except NotSymmetricError:
-        return _general_shift(op)
+        return _of_general_factors(op.kron, operator.mul, op.kron.scale, op.shift)  # type: ignore[arg-type]
 
 
-def _general_shift(op: KroneckerPlusDiagonal) -> SlogdetResult:
-    """Unsymmetric factors: products of the factors' eigenvalues, plus the shift."""
+def _of_general_factors(
+    op: Kronecker | KroneckerSum, combine: Callable[[Array, Array], Array], scale: Scalar = 1, shift: Scalar = 0
+) -> SlogdetResult:
+    """Factors that are not symmetric: eigenvalues of the product or sum, times a number, plus another."""
     ctx = op._context()
-    values = ctx.xp.asarray(op.kron.scale, device=ctx.device) * ctx.ones((1,))
-    for f in op.kron.factors:
-        w = ctx.xp.linalg.eigvals(f._dense(ctx))
-        values = (values[:, None] * w[None, :]).reshape(-1)
-    sign, logabs = _of_eigenvalues(ctx, values + op.shift)  # type: ignore[arg-type, operator]
-    if ctx.xp.isdtype(ctx.dtype, "complex floating"):
+    parts = [ctx.xp.linalg.eigvals(f._dense(ctx)) for f in op.factors]
+    values = functools.reduce(lambda v, w: combine(v[:, None], w[None, :]).reshape(-1), parts)
+    sign, logabs = _of_eigenvalues(ctx, scale * values + shift)  # type: ignore[operator]
+    if is_complex(ctx.zeros(())) or is_complex(scale) or is_complex(shift):
         return SlogdetResult(sign, logabs)
-    return _result(ctx, round(complex(sign).real), logabs)  # type: ignore[call-overload]
+    return _result(ctx, round(as_float(ctx.xp.real(sign))), logabs)
 
 
 @SLOGDET.register(SumOfKroneckers)

@@ -7,7 +7,12 @@ import math
 from collections.abc import Callable
 
 from structkit._backend.namespace import is_torch
-from structkit._core.errors import NotPositiveDefiniteError, NotSymmetricError, SingularFactorError
+from structkit._core.errors import (
+    BackendMismatchError,
+    NotPositiveDefiniteError,
+    NotSymmetricError,
+    SingularFactorError,
+)
 from structkit._core.types import Array
 from structkit.kron._implicit import implicit_inverse, solution
 from structkit.kron.iterative import solve_cg, warn_unconverged
@@ -33,7 +38,7 @@ from structkit.kron.rules.simultaneous import check_positive, simultaneous_eigh
 from structkit.kron.rules.spectral import per_factor, real_diagonal
 from structkit.kron.rules.structured import BandedBlocks, BlockLU, Levinson, SchurSum, Woodbury
 from structkit.kron.rules.tables import CHOLESKY, EIGH, INVERSE, densify, require_square, require_square_factors
-from structkit.kron.solvers import kron_solve
+from structkit.kron.solvers import schur_solve
 
 __all__ = ["ConjugateGradients", "cholesky_inverse"]
 
@@ -82,20 +87,20 @@ class ShiftedKronecker:
     Parameters
     ----------
     factors : list of array, shapes ``(n_d, n_d)``
-    shift : float, >= 0
+    shift : float or complex
     """
 
-    def __init__(self, factors: list[Array], shift: float) -> None:
+    def __init__(self, factors: list[Array], shift: complex) -> None:
         self.factors, self.shift = factors, shift
 
     def solve(self, B: Array) -> Array:
         """Solve for ``(..., N, k)``."""
-        return kron_solve(self.factors, B, noise_var=self.shift)
+        return schur_solve(self.factors, B, self.shift)
 
     def solve_adjoint(self, B: Array) -> Array:
         """Solve with the conjugate transpose."""
         adjoints = [a.conj().T for a in self.factors]  # type: ignore[attr-defined]
-        return kron_solve(adjoints, B, noise_var=self.shift)
+        return schur_solve(adjoints, B, self.shift.conjugate())
 
 
 def implicitly_differentiated(rule: Callable[..., LinearOperator]) -> Callable[..., LinearOperator]:
@@ -223,7 +228,12 @@ def _kron_diagonal(
 
 
 def _general_shift(op: KroneckerPlusDiagonal) -> LinearOperator:
-    """Unsymmetric factors and a non-negative real shift: Schur forms of the factors."""
+    """Unsymmetric factors: Schur forms of the factors."""
+    if op._backend == "torch":
+        raise BackendMismatchError(
+            f"{op!r} has factors that are not symmetric; solving needs their Schur forms, which exist for numpy arrays "
+            "only. Convert the factors with .numpy()."
+        )
     ctx = op._context()
     first, *rest = (f._dense(ctx) for f in op.kron.factors)
     return Inverse(op, ShiftedKronecker([op.kron.scale * first, *rest], op.shift))  # type: ignore[operator, arg-type]

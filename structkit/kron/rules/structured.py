@@ -302,11 +302,9 @@ class SchurSum:
     ----------
     op : KroneckerSum
         With numpy arrays.
-    check : bool
-        Raise for a singular sum. Default True.
     """
 
-    def __init__(self, op: KroneckerSum, *, check: bool = True) -> None:
+    def __init__(self, op: KroneckerSum) -> None:
         from scipy.linalg import schur
 
         if op._backend not in (None, "numpy"):
@@ -320,7 +318,7 @@ class SchurSum:
         self.Q: list[np.ndarray] = [q for _, q in forms]
         self.eigenvalues = functools.reduce(np.add.outer, (np.diagonal(t) for t in self.T)).ravel()
         size = np.abs(self.eigenvalues)
-        if check and size.size and not size.min() > eps_of(op.dtype) * size.max():
+        if size.size and not size.min() > eps_of(op.dtype) * size.max():
             raise SingularFactorError(
                 f"{op!r} is singular to working precision: eigenvalues of the factors sum to {size.min():.2e} "
                 f"(largest {size.max():.2e}). Shift it, or ask for method='pinv'."
