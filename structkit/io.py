@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
-from structkit._core.errors import StructKitError
 from structkit._core.serialize import read_archive
 from structkit.gp import GridGP
+from structkit.gp.grid_archive import unpack
 
 __all__ = ["load"]
 
-_KINDS = {"GridGP": GridGP}
+_KINDS = {"GridGP": partial(unpack, GridGP)}
 
 
 def load(path: str | os.PathLike[str]) -> GridGP:
@@ -29,7 +30,9 @@ def load(path: str | os.PathLike[str]) -> GridGP:
     Raises
     ------
     StructKitError
-        If the file is damaged, incomplete, or written by a newer version.
+        If the file is damaged, incomplete, of another kind, or written by a newer version.
+    FileNotFoundError
+        If there is no such file.
 
     Examples
     --------
@@ -44,7 +47,5 @@ def load(path: str | os.PathLike[str]) -> GridGP:
     >>> bool(np.all(structkit.load(path).predict() == model.predict()))
     True
     """
-    kind, values = read_archive(path)
-    if kind not in _KINDS:
-        raise StructKitError(f"{os.fspath(path)} holds a {kind!r}; expected one of {', '.join(_KINDS)}.")
-    return _KINDS[kind]._from_archive(values)
+    kind, values = read_archive(path, list(_KINDS))
+    return _KINDS[kind](values)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -33,17 +32,19 @@ _RESULTS = ("log_evidence_", "log_evidence_se_", "converged_", "n_iter_", "solve
 def pack(model: GridGP) -> dict[str, object]:
     """Gather arrays and JSON-able values of a fitted model."""
     data, fitted, posterior = model._data, model._model, model._posterior
+    seed = model.random_state
     out: dict[str, object] = {
-        "settings": {name: getattr(model, name) for name in _SETTINGS},
-        **_noise_out(model),
+        "settings": {name: _plain(getattr(model, name)) for name in _SETTINGS},
+        "noise_setting": _plain(model.noise_var),
+        "random_state": None if isinstance(seed, np.random.Generator) else _plain(seed),
         "results": {name: getattr(model, name) for name in _RESULTS},
         "seed": model._seed,
-        "axes": {"noise": fitted.noise_axis, "mean": fitted.mean_axis},
+        "axes": {"noise": _plain(fitted.noise_axis), "mean": _plain(fitted.mean_axis)},
         "solver": posterior.method,
-        "kernels": [_kernel_out(k) for k in fitted.kernels],
-        "start_kernels": [_kernel_out(k) for k in start_kernels(model.kernels)],
-        "torch": is_torch(data.template),
-        "device": device_of(data.template),
+        "kernels": _stored(fitted.kernels),
+        "start_kernels": _stored(start_kernels(model.kernels)),
+        "output_device": device_of(model._like) if is_torch(model._like) else None,
+        "work_device": device_of(data.template) if is_torch(data.template) else None,
         "noise_var": fitted.noise_var,
         "mean": fitted.mean,
         "y": data.y,
@@ -51,10 +52,8 @@ def pack(model: GridGP) -> dict[str, object]:
         "coefficients": to_numpy(posterior.coefficients),
         "has_coords": [c is not None for c in data.coords],
     }
-    try:
-        json.dumps([out["kernels"], out["start_kernels"]])
-    except TypeError as err:
-        raise StructKitError(f"A kernel of this model cannot be stored: {err}.") from err
+    if model._cell_noise is not None:
+        out["cell_noise"] = model._cell_noise
     for d, (x, b) in enumerate(zip(data.coords, posterior.bases, strict=True)):
         out[f"values_{d}"], out[f"vectors_{d}"] = b.values, b.vectors
         if x is not None:
@@ -64,37 +63,52 @@ def pack(model: GridGP) -> dict[str, object]:
 
 def unpack(cls: type[_T], values: Mapping[str, object]) -> _T:
     """Rebuild a fitted model from what `pack` gathered."""
-    v: Mapping = values
-    start = [_kernel_in(k) for k in v["start_kernels"]]
-    model = cls(start, noise_var=v["noise_setting"], **v["settings"])
+    try:
+        return _unpack(cls, values)
+    except KeyError as err:
+        raise StructKitError(f"The file holds no {err}, so it is not a complete GridGP. Save the model again.") from err
+
+
+def _unpack(cls: type[_T], v: Mapping[str, Any]) -> _T:
+    start = [_kernel(k) for k in v["start_kernels"]]
+    model = cls(start, noise_var=v["noise_setting"], random_state=v["random_state"], **v["settings"])
     coords = tuple(v[f"coords_{d}"] if has else None for d, has in enumerate(v["has_coords"]))
-    data = GridData(coords, v["y"], v["weights"], empty_template(v["y"].dtype, v["device"] if v["torch"] else None))
-    fitted = GridModel(
-        tuple(_kernel_in(k) for k in v["kernels"]), v["noise_var"], v["mean"], v["axes"]["noise"], v["axes"]["mean"]
-    )
-    bases = [AxisBasis(v[f"values_{d}"], v[f"vectors_{d}"]) for d in range(len(coords))]
+    y = v["y"]
+    data = GridData(coords, y, v["weights"], empty_template(y.dtype, v["work_device"]))
+    kernels = tuple(_kernel(k) for k in v["kernels"])
+    fitted = GridModel(kernels, v["noise_var"], v["mean"], v["axes"]["noise"], v["axes"]["mean"])
     posterior = GridPosterior(
-        fitted, data, v["solver"], tol=model.tol, max_iter=model.max_iter, bases=bases, coefficients=v["coefficients"]
+        fitted,
+        data,
+        v["solver"],
+        tol=model.tol,
+        max_iter=model.max_iter,
+        bases=[AxisBasis(v[f"values_{d}"], v[f"vectors_{d}"]) for d in range(len(coords))],
+        coefficients=v["coefficients"],
     )
-    model._store(fitted, data, posterior, v.get("cell_noise"))
-    for name, value in v["results"].items():
-        setattr(model, name, value)
+    model._store(fitted, data, posterior, v.get("cell_noise"), empty_template(y.dtype, v["output_device"]))
+    for name in _RESULTS:
+        setattr(model, name, v["results"][name])
     model._seed = v["seed"]
     return model
 
 
-def _noise_out(model: GridGP) -> dict[str, object]:
-    """Noise as it was asked for, and that of every cell where it is known."""
-    noise = model.noise_var
-    out: dict[str, object] = {"noise_setting": np.asarray(to_numpy(noise)) if is_torch(noise) else noise}  # type: ignore[arg-type]
-    if model._cell_noise is not None:
-        out["cell_noise"] = model._cell_noise
-    return out
+def _plain(value: Any) -> Any:
+    """Turn a setting into a value that JSON or numpy can store."""
+    if is_torch(value):
+        return np.asarray(to_numpy(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, (bool, int, float, list, np.ndarray)) else str(value)
 
 
-def _kernel_out(kernel: AxisCovariance) -> dict[str, object]:
-    return kernel.to_dict()  # type: ignore[return-value]
+def _stored(kernels: Sequence[AxisCovariance]) -> list[dict[str, object]]:
+    """Descriptions of kernels; StructKitError for one that has none."""
+    try:
+        return [k.to_dict() for k in kernels]
+    except TypeError as err:
+        raise StructKitError(f"A kernel of this model cannot be stored: {err}") from err
 
 
-def _kernel_in(data: Mapping[str, object]) -> AxisCovariance:
+def _kernel(data: Mapping[str, object]) -> AxisCovariance:
     return FreeCovariance.from_dict(data) if data.get("kind") == "FreeCovariance" else Kernel.from_dict(data)

@@ -18,6 +18,8 @@ __all__ = ["AxisCovariance", "GridData", "GridModel", "check_coordinates", "chec
 
 AxisCovariance = Kernel | FreeCovariance
 
+ROUNDING_SHARE = 1 / 128  # of a tolerance that rounding of the data may take
+
 
 @dataclass(frozen=True)
 class GridData:
@@ -58,6 +60,24 @@ class GridData:
     def device_array(self, x: np.ndarray) -> Array:
         """Return a host array in the library, dtype and device of the computation."""
         return asarray_like(x, self.template)
+
+    def double(self) -> GridData:
+        """Return the data in float64."""
+        if self.y.dtype == np.float64:
+            return self
+        exact = np.dtype(np.float64)
+        device = device_of(self.template) if is_torch(self.template) else None
+        template = empty_template(exact, device)
+        return replace(self, y=self.y.astype(exact), weights=self.weights.astype(exact), template=template)
+
+    def suited(self, model: GridModel, tol: float) -> GridData:
+        """Return the data in float64 where rounding to float32 would exceed a small part of an error `tol`.
+
+        Rounding is relative to the observations; the error of a posterior mean is in units of the noise.
+        """
+        z = model.whitened_data(self)
+        size = math.sqrt(float((z * z).sum(dtype=np.float64)) / max(self.n_observed, 1))
+        return self.double() if float(np.finfo(z.dtype).eps) * size > ROUNDING_SHARE * tol else self
 
     def weighted(self, relative: np.ndarray) -> GridData:
         """Return the data with the weights of the observed cells multiplied by relative precisions."""
@@ -150,10 +170,19 @@ class GridModel:
                 return d
         return None
 
+    @property
+    def level_axes(self) -> tuple[int, ...]:
+        """Axes whose levels have covariances or noise variances of their own."""
+        noise = self.noise_axis if self.noise_var.ndim else None
+        return tuple(sorted({d for d in (self.free_axis, noise) if d is not None}))
+
 
 def check_coordinates(x: object, d: int, n: int | None = None) -> np.ndarray:
     """Return the coordinates of axis `d` as a finite float64 vector; with `n`, of that length and without repeats."""
-    c = np.asarray(to_numpy(x) if is_torch(x) else x, dtype=np.float64)  # type: ignore[arg-type]
+    c = to_numpy(as_array(x, f"coords[{d}]"))
+    if c.dtype.kind == "c":
+        raise TypeError(f"coords[{d}] is complex; coordinates must be real.")
+    c = c.astype(np.float64)
     if c.ndim != 1:
         raise ShapeError(f"coords[{d}] has shape {c.shape}; expected a one-dimensional array of coordinates.")
     if n is not None and len(c) != n:
@@ -207,8 +236,7 @@ def check_grid(
         raise ValueError("y holds infinity at an observed cell; mark such cells as missing with NaN.")
     if not observed.any():
         raise ValueError("y has no observed cell.")
-    dev = device if device is not None else (device_of(values) if is_torch(values) else None)
-    template = empty_template(host.dtype, dev)
+    template = template_of(values) if device is None else empty_template(host.dtype, device)
     return GridData(tuple(checked), np.where(observed, host, 0), observed.astype(host.dtype), template)
 
 
@@ -216,6 +244,11 @@ def empty_template(dtype: np.dtype, device: str | None) -> Array:
     """Empty array in which a computation is described: numpy, or torch on a device."""
     host = np.empty(0, dtype=dtype)
     return host if device is None else to_device(host, device)
+
+
+def template_of(x: Array) -> Array:
+    """Empty array of the library, dtype and device of `x`."""
+    return empty_template(to_numpy(x.reshape(-1)[:0]).dtype, device_of(x) if is_torch(x) else None)
 
 
 def observed_variance(data: GridData, mean: np.ndarray) -> float:

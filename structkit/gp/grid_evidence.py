@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,20 @@ from structkit.gp.solver import CoefficientSolve, PreconditionedSystem
 from structkit.gp.whitening import GridSystem, axis_bases
 from structkit.kron import gaussian_evidence, multi_mode_product, unfold
 
-__all__ = ["GridEvidence", "complete_evidence", "dense_evidence", "observed_covariance", "stochastic_evidence"]
+__all__ = [
+    "GridEvidence",
+    "complete_evidence",
+    "dense_evidence",
+    "dense_factor",
+    "grid_normals",
+    "iterative_value",
+    "observed_covariance",
+    "stochastic_evidence",
+]
 
 LOG_2PI = math.log(2 * math.pi)
+FIRST_CHECK = 10  # Lanczos steps before the first look at the quadrature; then every half as many again
+QUADRATURE_SHARE = 0.1  # of the sampling error that the last steps may change a log-determinant by
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,10 @@ def complete_evidence(model: GridModel, data: GridData) -> GridEvidence:
     sd = model.noise_sd(data.shape)
     whitened = model.whitened_covariances(data.coords, data.shape)
     z = model.whitened_data(data)
-    factors = [data.device_array(K) for K in whitened]
-    result = gaussian_evidence(factors, data.device_array(z).reshape(-1), 1.0, grad=True)
+    # In single precision the eigenvalues of a covariance far above the noise would be off by more than the noise.
+    exact = data.double()
+    factors = [exact.device_array(K) for K in whitened]
+    result = gaussian_evidence(factors, exact.device_array(z).reshape(-1), 1.0, grad=True)
     gradients = [to_numpy(g).astype(np.float64) for g in result.grad.factors]  # type: ignore[union-attr]
     pull = to_numpy(result.grad.y).reshape(data.shape).astype(np.float64)  # type: ignore[union-attr]
     # The whitened data and the whitened covariance both depend on the noise.
@@ -86,17 +100,22 @@ def cell_noise(model: GridModel, data: GridData) -> np.ndarray:
         return model.scale_grid(data.shape) ** 2 / data.weights.astype(np.float64)
 
 
+def dense_factor(C: np.ndarray) -> np.ndarray:
+    """Lower Cholesky factor of the covariance of the observed cells."""
+    try:
+        return scipy.linalg.cholesky(C, lower=True)
+    except np.linalg.LinAlgError as err:
+        raise NotPositiveDefiniteError(
+            f"The covariance of the {len(C)} observed cells is not positive definite: {err}. Raise noise_var."
+        ) from err
+
+
 def dense_evidence(model: GridModel, data: GridData) -> GridEvidence:
     """Exact evidence of an incomplete grid by the Cholesky factor of the observed cells."""
     C, index, covariances = observed_covariance(model, data)
     r = (data.y - model.mean_grid(data.y.ndim))[data.weights > 0].astype(np.float64)
     noise = cell_noise(model, data)[data.weights > 0]
-    try:
-        L = scipy.linalg.cholesky(C, lower=True)
-    except np.linalg.LinAlgError as err:
-        raise NotPositiveDefiniteError(
-            f"The covariance of the {len(index)} observed cells is not positive definite: {err}. Raise noise_var."
-        ) from err
+    L = dense_factor(C)
     alpha = scipy.linalg.cho_solve((L, True), r)
     value = -0.5 * float(r @ alpha) - float(np.log(np.diag(L)).sum()) - 0.5 * len(r) * LOG_2PI
     W = 0.5 * (np.multiply.outer(alpha, alpha) - scipy.linalg.cho_solve((L, True), np.eye(len(r))))
@@ -125,7 +144,6 @@ def stochastic_evidence(
     *,
     tol: float,
     max_iter: int,
-    lanczos_steps: int = 40,
     start: Array | None = None,
 ) -> GridEvidence:
     r"""Estimate evidence and gradient of a large incomplete grid with fixed random draws.
@@ -136,6 +154,7 @@ def stochastic_evidence(
     log-determinant is by stochastic Lanczos quadrature. `draws` (2, k, n_1, ..., n_D) holds standard normals that stay
     the same from call to call, which makes the estimates smooth in the hyperparameters.
     """
+    data = data.suited(model, tol)
     weights = data.device_array(data.weights)
     system = GridSystem(axis_bases(model.whitened_covariances(data.coords, data.shape)), weights)
     solver = PreconditionedSystem(system, geometry)
@@ -147,18 +166,30 @@ def stochastic_evidence(
     rhs = xp.concat([system.from_grid(weights * z), system.from_grid(simulated)])
     solve = solver.solve(rhs, tol=tol, max_iter=max_iter, x0=start)
     u = system.to_grid(solve.value)
-    residual = z - u[:1]
-    quadratic = float(to_numpy(xp.sum(weights * residual**2) + xp.sum(solve.value[:1] ** 2)))
-    dual = xp.concat([weights * residual, simulated - weights * u[1:]])
-    logdet, error = lanczos_logdet(solver, system.prior_draw(normals[1]), lanczos_steps)
-    sd = model.scale_grid(data.shape)
-    seen = data.weights > 0
-    log_scale = float(np.log(np.broadcast_to(sd, data.shape)[seen]).sum())
-    log_weights = float(np.log(data.weights[seen].astype(np.float64)).sum())
-    value = -0.5 * (quadratic + logdet - log_weights + int(seen.sum()) * LOG_2PI) - log_scale
+    dual = xp.concat([weights * (z - u[:1]), simulated - weights * u[1:]])
+    value, error = iterative_value(model, data, solver, solve.value[:1], normals[1], max_iter)
     gradients, log_noise = _dual_gradients(model, data, system, dual)
-    mean = to_numpy(dual[0]).astype(np.float64) / sd
-    return GridEvidence(value, gradients, log_noise, mean, 0.5 * error, solve)
+    mean = to_numpy(dual[0]).astype(np.float64) / model.scale_grid(data.shape)
+    return GridEvidence(value, gradients, log_noise, mean, error, solve)
+
+
+def iterative_value(
+    model: GridModel, data: GridData, solver: PreconditionedSystem, mean: Array, normals: Array, max_steps: int
+) -> tuple[float, float]:
+    """Log evidence and its standard error, given the coefficients ``(1, r_1, ..., r_D)`` of the posterior mean.
+
+    `normals` (k, n_1, ..., n_D) are the probes of the log-determinant.
+    """
+    system = solver.system
+    xp = get_namespace(mean)
+    residual = data.device_array(model.whitened_data(data))[None] - system.to_grid(mean)
+    quadratic = xp.sum(system.weights * residual**2) + xp.sum(mean**2)  # type: ignore[operator]
+    logdet, error = lanczos_logdet(solver, system.prior_draw(normals), max_steps)
+    seen = data.weights > 0
+    log_scale = float(np.log(np.broadcast_to(model.scale_grid(data.shape), data.shape)[seen]).sum())
+    log_weights = float(np.log(data.weights[seen].astype(np.float64)).sum())
+    value = -0.5 * (float(quadratic) + logdet - log_weights + int(seen.sum()) * LOG_2PI) - log_scale
+    return value, 0.5 * error
 
 
 def _dual_gradients(
@@ -184,45 +215,61 @@ def _dual_gradients(
     return gradients, log_noise
 
 
-def lanczos_logdet(solver: PreconditionedSystem, probes: Array, steps: int) -> tuple[float, float]:
+def lanczos_logdet(solver: PreconditionedSystem, probes: Array, max_steps: int) -> tuple[float, float]:
     r"""Estimate ``log det A`` and its standard error by Lanczos quadrature with the given normal probes.
 
     Works on :math:`F^{1/2} A F^{1/2}`, :math:`F` the diagonal base of the preconditioner, whose own determinant is
-    exact.
+    exact. The quadrature ends when its remaining change is small beside the sampling error, which counts it in.
     """
+    size = math.prod(probes.shape[1:])
+    limit = min(max_steps, size)
+    base = -float(np.log(to_numpy(solver.base).astype(np.float64)).sum())
+    value, check = math.inf, FIRST_CHECK
+    for step, (diagonal, off) in enumerate(_lanczos(solver, probes), 1):
+        exhausted = bool(off[-1].max() < 1e-6 * np.abs(diagonal[-1]).max())
+        if step < min(check, limit) and not exhausted:
+            continue
+        # Scaling by the dimension instead of the probe's own norm removes the noise of that norm.
+        estimates = size * _quadratures(np.array(diagonal), np.array(off[:-1]))
+        previous, value = value, float(estimates.mean())
+        sampling = float(estimates.std(ddof=1) / math.sqrt(len(estimates))) if len(estimates) > 1 else math.inf
+        change = 0.0 if exhausted or step >= size else abs(value - previous)
+        if change <= QUADRATURE_SHARE * sampling or step >= limit:
+            break
+        check = math.ceil(1.5 * step)
+    return base + value, math.hypot(sampling, change)
+
+
+def _lanczos(solver: PreconditionedSystem, probes: Array) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Yield the diagonals and off-diagonals of the Lanczos matrices of all probes after each step."""
     xp = get_namespace(probes)
     axes = tuple(range(1, probes.ndim))
     tail = (-1,) + (1,) * (probes.ndim - 1)
     root = solver.base**0.5
-    norms = to_numpy(xp.sum(probes * probes, axis=axes)).astype(np.float64)
     q = probes / (xp.sum(probes * probes, axis=axes) ** 0.5).reshape(*tail)
     previous, beta = q * 0, None
     diagonal: list[np.ndarray] = []
     off: list[np.ndarray] = []
-    for _ in range(min(steps, math.prod(probes.shape[1:]))):
+    while True:
         t = root * solver.system.apply(root * q)
         if beta is not None:
             t -= beta.reshape(*tail) * previous
         alpha = xp.sum(t * q, axis=axes)
         t -= alpha.reshape(*tail) * q
-        diagonal.append(to_numpy(alpha).astype(np.float64))
         beta = xp.sum(t * t, axis=axes) ** 0.5
+        diagonal.append(to_numpy(alpha).astype(np.float64))
         off.append(to_numpy(beta).astype(np.float64))
-        if float(off[-1].max()) < 1e-6 * float(np.abs(diagonal[-1]).max()):
-            break
-        previous, q = q, t / beta.reshape(*tail)
-    base = -float(np.log(to_numpy(solver.base).astype(np.float64)).sum())
-    estimates = np.array([_quadrature([d[j] for d in diagonal], [b[j] for b in off[:-1]]) for j in range(len(norms))])
-    # Scaling by the dimension instead of the probe's own norm removes the noise of that norm.
-    estimates *= math.prod(probes.shape[1:])
-    error = float(estimates.std(ddof=1) / math.sqrt(len(estimates))) if len(estimates) > 1 else math.inf
-    return base + float(estimates.mean()), error
+        yield diagonal, off
+        previous, q = q, t / (beta + (beta == 0)).reshape(*tail)
 
 
-def _quadrature(diagonal: list[float], off: list[float]) -> float:
-    """First-entry element of the logarithm of a symmetric tridiagonal matrix."""
-    w, V = scipy.linalg.eigh_tridiagonal(np.array(diagonal), np.array(off))
-    return float(V[0] ** 2 @ np.log(np.maximum(w, np.finfo(float).tiny)))
+def _quadratures(diagonal: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """First-entry elements of the logarithms of symmetric tridiagonal matrices, one per column."""
+    out = np.empty(diagonal.shape[1])
+    for j in range(len(out)):
+        w, V = scipy.linalg.eigh_tridiagonal(diagonal[:, j], off[:, j] if len(off) else np.zeros(0))
+        out[j] = V[0] ** 2 @ np.log(np.maximum(w, np.finfo(float).tiny))
+    return out
 
 
 def grid_normals(rng: np.random.Generator, k: int, shape: Shape, dtype: object) -> np.ndarray:

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from structkit._backend.namespace import is_torch, to_numpy
+from structkit._backend.namespace import as_array, is_torch, to_numpy
 from structkit._core.errors import ShapeError, SizeError
 from structkit._core.types import Array
 from structkit._core.validation import available_bytes
 from structkit.gp.covariance import FreeCovariance
 from structkit.gp.gpytorch_adapter import as_kernel
-from structkit.gp.grid_data import AxisCovariance, GridData, GridModel, check_coordinates, check_grid, observed_variance
+from structkit.gp.grid_data import (
+    AxisCovariance,
+    GridData,
+    GridModel,
+    check_coordinates,
+    check_grid,
+    observed_variance,
+    template_of,
+)
 from structkit.gp.grid_learning import LearningOptions, choose_method, initial_model
 from structkit.gp.kernels import Kernel
 
@@ -46,6 +54,8 @@ class GridProblem:
         Noise variance of every cell, where the user gave one.
     method : str
         As given to the constructor.
+    like : array
+        Empty array of the library, dtype and device of `y`, in which predictions come.
     """
 
     data: GridData
@@ -53,6 +63,7 @@ class GridProblem:
     options: LearningOptions
     cell_noise: np.ndarray | None
     method: str
+    like: Array
 
     def choose(self, data: GridData) -> str:
         """Method for a data set: all of them or a sub-grid."""
@@ -63,6 +74,7 @@ class GridProblem:
 def prepare(gp: GridGP, coords: Sequence[object], y: Array, mask: object) -> GridProblem:
     """Check everything that `fit` was given and build data, starting model and options."""
     _check_numbers(gp)
+    y = as_array(y, "y")
     kernels = start_kernels(gp.kernels)
     data = check_grid(coords, y, mask, kernels, gp.device)
     _check_axes(gp, data.y.ndim)
@@ -94,7 +106,7 @@ def prepare(gp: GridGP, coords: Sequence[object], y: Array, mask: object) -> Gri
     if options.learn_kernels or options.learn_noise:
         _check_variation(data, mean, mean_axis)
     model = initial_model(data, kernels, noise, mean, gp.noise_axis, mean_axis, gp.learn_kernels)
-    problem = GridProblem(data, model, options, cell_noise, gp.method)
+    problem = GridProblem(data, model, options, cell_noise, gp.method, template_of(y))
     _check_size(data, problem.choose(data))
     return problem
 
@@ -235,8 +247,7 @@ def new_coordinates(model: GridModel, data: GridData, coords: Sequence[object] |
             raise ValueError(
                 f"coords[{d}] must be None: axis {d} has a FreeCovariance, which knows its own levels only."
             )
-        for name, axis in (("noise_var", model.noise_axis), ("mean", model.mean_axis)):
-            if new is not None and axis == d:
-                raise ValueError(f"coords[{d}] must be None: {name} is known for the levels of axis {d} only.")
+        if new is not None and model.mean_axis == d:
+            raise ValueError(f"coords[{d}] must be None: the mean is known for the levels of axis {d} only.")
         out.append(new)
     return out

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import scipy.linalg
 
 from structkit._backend.namespace import get_namespace, to_numpy
+from structkit._core.errors import ConvergenceWarning
+from structkit._core.results import STATUS
 from structkit._core.types import Array
-from structkit.gp.covariance import FreeCovariance
 from structkit.gp.grid_data import GridData, GridModel
-from structkit.gp.grid_evidence import observed_covariance
+from structkit.gp.grid_evidence import dense_factor, iterative_value, observed_covariance
 from structkit.gp.regions import find_regions
 from structkit.gp.solver import CoefficientSolve, PreconditionedSystem
 from structkit.gp.whitening import AxisBasis, GridSystem, axis_bases
@@ -31,7 +33,7 @@ class GridPosterior:
     model : GridModel
         Covariances, noise and mean.
     data : GridData
-        Observations.
+        Observations; kept in float64 where float32 would not do.
     method : {"eigen", "dense", "iterative"}
         How linear systems are solved.
     tol, max_iter
@@ -51,6 +53,8 @@ class GridPosterior:
         bases: Sequence[AxisBasis] | None = None,
         coefficients: np.ndarray | None = None,
     ) -> None:
+        # The dense method works with C^{-1} y, which cancels; the iterative one depends on the noise.
+        data = {"eigen": lambda: data, "dense": data.double, "iterative": lambda: data.suited(model, tol)}[method]()
         self.model, self.data, self.method = model, data, method
         self.tol, self.max_iter = tol, max_iter
         whitened = model.whitened_covariances(data.coords, data.shape)
@@ -63,25 +67,31 @@ class GridPosterior:
             self.coefficients = data.device_array(coefficients)
         else:
             z = data.device_array(model.whitened_data(data))[None]
-            self.coefficients = self.solve(self.system.from_grid(self.system.weights * z), z, tol)
+            self.coefficients, self.info = self._solve(self.system.from_grid(self.system.weights * z), z, tol)
 
-    # ---- linear systems ----------------------------------------------------------------------------------------
-
-    def solve(self, rhs: Array, z: Array, tol: float) -> Array:
+    def _solve(self, rhs: Array, z: Array, tol: float) -> tuple[Array, CoefficientSolve | None]:
         """Posterior coefficients for a stack of right-hand sides ``R^T W z``; `z` is used by the dense method."""
         if self.method == "eigen":
-            return rhs / (1.0 + self.system.prior)
+            return rhs / (1.0 + self.system.prior), None
         if self.method == "dense":
-            return self._dense_solve(z)
+            return self._dense_solve(z), None
+        solve = self._preconditioned().solve(rhs, tol=tol, max_iter=self.max_iter)
+        return solve.value, solve
+
+    def _preconditioned(self) -> PreconditionedSystem:
         if self._solver is None:
             self._solver = PreconditionedSystem(self.system, find_regions(self.data.weights))
-        self.info = self._solver.solve(rhs, tol=tol, max_iter=self.max_iter)
-        return self.info.value
+        return self._solver
+
+    def evidence(self, normals: np.ndarray) -> tuple[float, float]:
+        """Log evidence and its standard error by the iterative method; `normals` (k, n_1, ..., n_D) are its probes."""
+        probes = self.data.device_array(normals)
+        return iterative_value(self.model, self.data, self._preconditioned(), self.coefficients, probes, self.max_iter)
 
     def _factor(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         if self._cholesky is None:
             C, index, covariances = observed_covariance(self.model, self.data)
-            self._cholesky = scipy.linalg.cholesky(C, lower=True), index, covariances
+            self._cholesky = dense_factor(C), index, covariances
         return self._cholesky
 
     def _dense_solve(self, z: Array) -> Array:
@@ -94,12 +104,10 @@ class GridPosterior:
         grid[:, seen] = alpha * sd[seen]
         return self.system.from_grid(self.data.device_array(grid))
 
-    # ---- where to predict -----------------------------------------------------------------------------------------
-
     def weights_at(self, coords: Sequence[np.ndarray | None]) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Per axis: weights (m, r) of the coefficients, and the prior variance (m,) at new coordinates, else None.
 
-        In units of the noise along the whitened axis, unless that axis has new coordinates; then see `output_scale`.
+        Along the whitened axis in units of the noise at its levels, in units of the data at new coordinates.
         """
         rows: list[np.ndarray] = []
         variances: list[np.ndarray | None] = []
@@ -109,23 +117,20 @@ class GridPosterior:
                 rows.append(b.vectors * np.sqrt(b.values))
                 variances.append(None)
                 continue
-            scale = float(sd[0]) if d == self.model.whitened_axis else 1.0
-            rows.append(b.whiten(k(x, old) / scale**2))  # type: ignore[operator]
-            variances.append(k.diagonal(x) / scale**2)  # type: ignore[union-attr]
+            cross = np.asarray(k(x, old))  # type: ignore[operator]
+            rows.append(b.whiten(cross / sd if d == self.model.whitened_axis else cross))
+            variances.append(np.asarray(k.diagonal(x)))  # type: ignore[union-attr]
         return rows, variances
 
     def output_scale(self, coords: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Factor from units of the noise to units of the data, broadcasting over the output."""
-        a = self.model.whitened_axis
-        sd = self.model.noise_sd(self.data.shape)
-        values = sd if coords[a] is None else sd[:1]
-        return values.reshape([-1 if d == a else 1 for d in range(len(coords))])
+        """Factor from the units of `weights_at` to units of the data, broadcasting over the output."""
+        if coords[self.model.whitened_axis] is not None:
+            return np.ones(())
+        return self.model.scale_grid(self.data.shape)
 
     def _map(self, c: Array, matrices: Sequence[np.ndarray]) -> Array:
         arrays = [self.data.device_array(m) for m in matrices]
         return multi_mode_product(c, arrays, modes=self.system.modes)
-
-    # ---- mean, variance, samples ------------------------------------------------------------------------------
 
     def mean(self, coords: Sequence[np.ndarray | None]) -> np.ndarray:
         """Posterior mean in units of the data, float64 sums aside in the dtype of the data."""
@@ -195,10 +200,10 @@ class GridPosterior:
         """
         s, data = self.system, self.data
         xp = get_namespace(s.weights)
-        dtype = np.float32 if data.y.dtype == np.float32 else np.float64
+        dtype = data.y.dtype.type
         per_draw = 6 * data.y.itemsize * max(data.y.size, math.prod(s.rank))
         step = max(1, CHUNK_BYTES // per_draw)
-        parts = []
+        parts, worst = [], None
         for begin in range(0, n, step):
             k = min(step, n - begin)
             prior, noise, extra = (
@@ -208,16 +213,24 @@ class GridPosterior:
             if self.method == "dense":
                 zero_safe = s.weights + (s.weights == 0)  # type: ignore[operator]
                 simulated = s.to_grid(c0) + noise / zero_safe**0.5
-                c = c0 - self.solve(s.from_grid(s.weights * simulated), simulated, tol)
+                c = c0 - self._solve(s.from_grid(s.weights * simulated), simulated, tol)[0]
             else:
                 rhs = c0 + s.from_grid(s.weights**0.5 * noise)
-                c = self.solve(rhs, rhs, tol)
+                c, solve = self._solve(rhs, rhs, tol)
+                worst = solve if solve is not None and solve.status != "converged" else worst
             if smoothed:
                 omega = float(data.weights.max())
                 gap = omega - s.weights
                 completed = gap * s.to_grid(c) + gap**0.5 * extra
                 c = s.from_grid(completed) / (1.0 + omega * s.prior)
             parts.append(c)
+        if worst is not None:
+            warnings.warn(
+                f"Posterior draws have an estimated error of {worst.error:.2g} posterior standard deviations "
+                f"(tol={tol:g}) after {worst.n_iter} iterations. {STATUS[worst.status]}",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         return xp.concat(parts)
 
     def sample(
@@ -240,12 +253,9 @@ class GridPosterior:
         """
         if all(x is None for x in coords):
             return 0.0
-        a, sd = self.model.whitened_axis, self.model.noise_sd(self.data.shape)
         explained = [r @ r.T for r in rows]
-        full = []
-        for d, (x, k, Q) in enumerate(zip(coords, self.model.kernels, explained, strict=True)):
-            assert not isinstance(k, FreeCovariance) or x is None
-            full.append(Q if x is None else k(x) / (float(sd[0]) ** 2 if d == a else 1.0))  # type: ignore[operator]
+        kernels = self.model.kernels
+        full = [Q if x is None else k(x) for x, k, Q in zip(coords, kernels, explained, strict=True)]  # type: ignore[operator]
         total: np.ndarray | float = 0.0
         for d, x in enumerate(coords):
             if x is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -225,10 +225,13 @@ class GridGP(Estimator):
             progress.close()
         method = problem.choose(data)
         posterior = GridPosterior(model, data, method, tol=self.tol, max_iter=self.max_iter)
-        evidence = Evaluator(data, method, options, rng)(model)
-        self._store(model, data, posterior, problem.cell_noise)
-        self.log_evidence_ = evidence.value
-        self.log_evidence_se_ = evidence.standard_error
+        evaluate = Evaluator(data, method, options, rng)
+        if method == "iterative":
+            evidence, error = posterior.evidence(evaluate.normals[1])
+        else:
+            evidence, error = evaluate(model).value, 0.0
+        self._store(model, data, posterior, problem.cell_noise, problem.like)
+        self.log_evidence_, self.log_evidence_se_ = evidence, error
         self.history_ = progress.history
         self._seed = int(rng.integers(2**63))
         solved = posterior.info is None or posterior.info.status == "converged"
@@ -245,9 +248,17 @@ class GridGP(Estimator):
             )
         return self
 
-    def _store(self, model: GridModel, data: GridData, posterior: GridPosterior, cell_noise: np.ndarray | None) -> None:
+    def _store(
+        self,
+        model: GridModel,
+        data: GridData,
+        posterior: GridPosterior,
+        cell_noise: np.ndarray | None,
+        like: Array,
+    ) -> None:
         """Set the fitted attributes that follow from model, data and posterior."""
         self._model, self._data, self._posterior, self._cell_noise = model, data, posterior, cell_noise
+        self._like = like
         self._smoothed: Array | None = None
         self.kernels_ = model.kernels
         noise = model.noise_var if cell_noise is None else cell_noise
@@ -341,17 +352,20 @@ class GridGP(Estimator):
 
     def _noise_at(self, targets: Sequence[np.ndarray | None]) -> np.ndarray:
         """Noise variance of new observations, broadcasting over the output."""
-        if self._cell_noise is None:
-            return self._posterior.output_scale(targets) ** 2
-        if any(t is not None for t in targets):
-            raise ValueError(
-                "include_noise=True needs the noise at the new coordinates, and noise_var was given for the cells "
-                "of the grid only. Add your own noise variance to std**2."
-            )
-        return self._cell_noise
+        model, ndim = self._model, self._data.y.ndim
+        if model.noise_var.ndim == 0 and self._cell_noise is None:
+            return model.noise_var
+        axes = range(ndim) if self._cell_noise is not None else [model.noise_axis or 0]
+        for d in axes:
+            if targets[d] is not None:
+                raise ValueError(
+                    f"include_noise=True with new coordinates on axis {d}: the noise is known at its levels only. Add "
+                    "your own noise variance to std**2."
+                )
+        return model.along(model.noise_var, model.noise_axis, ndim) if self._cell_noise is None else self._cell_noise
 
     def _out(self, x: np.ndarray) -> Array:
-        return asarray_like(x, self._data.template)
+        return asarray_like(x, self._like)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, without pickle; `structkit.load` reads it.
@@ -373,8 +387,4 @@ class GridGP(Estimator):
         path : str or path-like
             The file.
         """
-        return cls._from_archive(read_archive(path)[1])
-
-    @classmethod
-    def _from_archive(cls, values: Mapping[str, object]) -> Self:
-        return unpack(cls, values)
+        return unpack(cls, read_archive(path, ["GridGP"])[1])
