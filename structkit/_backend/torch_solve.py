@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
-__all__ = ["LinearSystem", "as_scalar", "factorise", "grad_enabled", "implicit", "solve", "stack"]
+__all__ = ["LinearSystem", "as_scalar", "factor_gradients", "factorise", "grad_enabled", "implicit", "solve", "stack"]
 
 Tensor: TypeAlias = Any
 
@@ -68,11 +68,11 @@ class _ShiftedSolve(torch.autograd.Function):
         sigma2_bar = -(b_bar * x.conj()).sum().real if ctx.needs_input_grad[2] else None
         grads: list[Tensor | None] = [None] * len(factors)
         if any(ctx.needs_input_grad[3:]):
-            grads = _factor_gradients(b_bar, x, factors, ctx.needs_input_grad[3:])
+            grads = factor_gradients(b_bar, x, factors, ctx.needs_input_grad[3:])
         return None, b_bar, sigma2_bar, *grads
 
 
-def _factor_gradients(
+def factor_gradients(
     b_bar: Tensor, x: Tensor, factors: Sequence[Tensor], wanted: Sequence[bool]
 ) -> list[Tensor | None]:
     """Return ``-unfold_d(b_bar) unfold_d(x times all other factors)^H`` for every factor, symmetrised."""

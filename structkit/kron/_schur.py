@@ -47,8 +47,9 @@ def _back_substitute(upper: list[np.ndarray], y: np.ndarray, shift: complex) -> 
     limit = max(len(t) for t in upper) * machine_eps(upper[0])  # type: ignore[arg-type]
     if not size.min() >= limit * size.max():
         raise SingularFactorError(
-            f"The sum of the Kronecker product and {shift:.3g} times the identity has eigenvalues from {size.min():.3g} "
-            f"to {size.max():.3g} in magnitude, singular to working precision. Use another noise_var (shift)."
+            f"The sum of the Kronecker product and {shift:.3g} times the identity has eigenvalues from "
+            f"{size.min():.3g} to {size.max():.3g} in magnitude, singular to working precision. "
+            "Use another noise_var (shift)."
         )
     order = sorted(range(len(upper)), key=lambda d: len(upper[d]))
     axes = [d + 1 for d in order]

@@ -12,6 +12,7 @@ from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 from structkit._core.types import Array
 from structkit.kron._spectrum import Spectrum, check_noise, check_shifted, outer, spectrum
 from structkit.kron._symmetric import is_complex, machine_eps, square_factors
+from structkit.kron.solvers import eigen_solve
 from structkit.kron.tensor import apply_modes
 
 __all__ = ["Evidence", "EvidenceGradient", "gaussian_evidence"]
@@ -76,7 +77,7 @@ def gaussian_evidence(factors: Sequence[Array], y: Array, noise_var: float, *, g
     Returns
     -------
     Evidence
-        `value` and `grad`. With torch, `value` is differentiable (once) whether or not `grad` is set.
+        `value` and `grad`. With torch, `value` is twice differentiable whether or not `grad` is set.
 
     Raises
     ------
@@ -126,8 +127,13 @@ def gaussian_evidence(factors: Sequence[Array], y: Array, noise_var: float, *, g
     if is_torch(data):
         from structkit._backend import torch_evidence
 
-        return torch_evidence.evidence(_compute, arrays, data, noise_var, grad)
+        return torch_evidence.evidence(_compute, _solve, arrays, data, noise_var, grad)
     return _compute(arrays, data, noise, grad)
+
+
+def _solve(arrays: Sequence[Array], y: Array, noise: float) -> Array:
+    """Solve with the covariance."""
+    return eigen_solve(arrays, y, noise, "pos")
 
 
 def _check_shapes(arrays: Sequence[Array], y: Array) -> None:

@@ -183,7 +183,45 @@ def test_torch_gradcheck_through_kernels_at_repeated_eigenvalues():
     y = torch.randn(6, dtype=torch.float64, requires_grad=True)
     s2 = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(value, (y, s2, *roots))
+    assert torch.autograd.gradgradcheck(value, (y, s2, *roots))
     with pytest.raises(BackendMismatchError, match="numpy and torch"):
         gaussian_evidence([np.eye(2), np.eye(3)], y, 0.1)
     with pytest.raises(NotPositiveDefiniteError, match=r"factors\[0\]"):
         gaussian_evidence([-torch.eye(2), torch.eye(3)], torch.ones(6), 0.1)
+
+
+@pytest.mark.parametrize("sizes", [(3,), (2, 3), (2, 1, 3)])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_torch_second_derivatives(sizes, dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(7)
+    roots = [torch.tensor((np.eye(n) + 0.3 * rng.normal(size=(n, n))).astype(dtype)).requires_grad_() for n in sizes]
+    y = torch.tensor(rng.normal(size=math.prod(sizes)).astype(dtype)).requires_grad_()
+    s2 = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
+
+    def value(y, s2, *roots):
+        return gaussian_evidence([a @ a.mH for a in roots], y, s2).value
+
+    assert torch.autograd.gradgradcheck(value, (y, s2, *roots))
+
+
+def test_torch_hessian_in_hyperparameters_against_the_dense_density():
+    torch = pytest.importorskip("torch")
+    x = torch.linspace(0, 1, 4, dtype=torch.float64)
+    y = torch.tensor(np.random.default_rng(1).normal(size=12))
+
+    def factors(theta):
+        gram = torch.exp(-0.5 * ((x[:, None] - x) / theta[0].exp()) ** 2)
+        return [theta[1].exp() * gram, torch.eye(3, dtype=torch.float64)]  # the second one has repeated eigenvalues
+
+    def structured(theta):
+        return gaussian_evidence(factors(theta), y, theta[2].exp()).value
+
+    def dense(theta):
+        cov = torch.kron(*factors(theta)) + theta[2].exp() * torch.eye(12, dtype=torch.float64)
+        zero = torch.zeros(12, dtype=torch.float64)
+        return torch.distributions.MultivariateNormal(zero, cov).log_prob(y)
+
+    theta = torch.tensor([-1.0, 0.3, -0.7], dtype=torch.float64)
+    ours, theirs = (torch.autograd.functional.hessian(f, theta) for f in (structured, dense))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9)

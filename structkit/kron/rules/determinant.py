@@ -6,15 +6,16 @@ import cmath
 import functools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from structkit._backend.namespace import is_torch
 from structkit._core.errors import NotSymmetricError
 from structkit._core.types import Array
+from structkit.kron._implicit import detached, records_gradient
 from structkit.kron.decompositions import kron_slogdet
 from structkit.kron.operators.base import Adjoint, Conjugate, LinearOperator
 from structkit.kron.operators.block_tridiagonal import BlockTridiagonal
-from structkit.kron.operators.common import Context, Scalar, as_float, is_complex
+from structkit.kron.operators.common import SCALE, Context, Scalar, as_float, is_complex
 from structkit.kron.operators.congruence import Congruence
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity
@@ -27,9 +28,9 @@ from structkit.kron.operators.low_rank import LowRankPlusDiagonal
 from structkit.kron.operators.sparse import Sparse
 from structkit.kron.operators.sum_of_kroneckers import SumOfKroneckers
 from structkit.kron.operators.toeplitz import Toeplitz
-from structkit.kron.rules.factorizations import SparseLU
-from structkit.kron.rules.simultaneous import simultaneous_eigh
-from structkit.kron.rules.spectral import per_factor
+from structkit.kron.rules.factorizations import SparseLU, check_hermitian
+from structkit.kron.rules.simultaneous import simultaneous_eigh, whitened
+from structkit.kron.rules.spectral import per_factor, real_diagonal
 from structkit.kron.rules.structured import BandedBlocks, BlockLU, Woodbury, durbin_logdet
 from structkit.kron.rules.tables import (
     EIGH,
@@ -157,6 +158,8 @@ def _of_eigenvalues(ctx: Context, eigenvalues: Array) -> SlogdetResult:
 @SLOGDET.register(KroneckerSum)
 def _kron_sum(op: KroneckerSum) -> SlogdetResult:
     try:
+        if records_gradient(op):
+            return _recorded(op.factors, op._context().zeros(()), is_sum=True)
         return _of_eigenvalues(op._context(), EIGH(op).eigenvalues.diagonal())
     except NotSymmetricError:
         return _of_general_factors(op, operator.add)
@@ -171,9 +174,30 @@ def _kron_diagonal(op: KroneckerPlusDiagonal) -> SlogdetResult:
     if op.shift == 0:
         return _kron(op.kron)
     try:
+        if records_gradient(op):
+            first, *rest = op.kron.factors
+            return _recorded((SCALE(first, op.kron.scale), *rest), op.shift, is_sum=False)  # type: ignore[arg-type]
         return _of_eigenvalues(op._context(), EIGH(op).eigenvalues.diagonal())
     except NotSymmetricError:
         return _of_general_factors(op.kron, operator.mul, op.kron.scale, op.shift)  # type: ignore[arg-type]
+
+
+def _recorded(factors: Sequence[LinearOperator], shift: Scalar, *, is_sum: bool) -> SlogdetResult:
+    """Hermitian factors in torch with gradients: twice differentiable, whatever eigenvalues repeat."""
+    from structkit._backend import torch_logdet
+
+    if is_complex(shift):
+        raise NotSymmetricError(f"The diagonal shift {shift} is complex.")
+    ctx = Kronecker(*factors)._context()
+    parts = []
+    for i, f in enumerate(factors):
+        if isinstance(f, (Diagonal, Identity)):
+            parts.append(real_diagonal(Diagonal(f._diagonal(ctx)), "slogdet"))
+        else:
+            parts.append(f._dense(ctx))
+            check_hermitian(parts[-1], "slogdet", f"factors[{i}]")
+    number = ctx.xp.real(ctx.ones(())) * shift  # type: ignore[operator]
+    return SlogdetResult(*torch_logdet.logdet(parts, number, is_sum=is_sum))
 
 
 def _of_general_factors(
@@ -192,8 +216,15 @@ def _of_general_factors(
 @SLOGDET.register(SumOfKroneckers)
 def _sum_of_kroneckers(op: SumOfKroneckers) -> SlogdetResult:
     ctx = op._context()
-    eig = simultaneous_eigh(op.first, op.second)
-    return _result(ctx, 1.0, ctx.xp.sum(ctx.xp.log(eig.values)) + eig.logdet_second)
+    if not records_gradient(op):
+        eig = simultaneous_eigh(op.first, op.second)
+        return _result(ctx, 1.0, ctx.xp.sum(ctx.xp.log(eig.values)) + eig.logdet_second)
+    simultaneous_eigh(*map(detached, (op.first, op.second)))  # type: ignore[arg-type]  # is it positive definite?
+    white = whitened(op.first, op.second)
+    first, *rest = white.factors
+    factors = [Dense(white.scales[0] / white.scales[1] * first), *map(Dense, rest)]
+    sign, logabs = _recorded(factors, 1, is_sum=False)
+    return SlogdetResult(sign, logabs + white.logdet_second)
 
 
 @SLOGDET.register(LowRankPlusDiagonal)
