@@ -12,6 +12,7 @@ from structkit._backend.namespace import as_factors, get_namespace, is_torch
 from structkit._core.errors import NotSymmetricError
 from structkit._core.types import Array
 from structkit._core.validation import check_square
+from structkit.kron._centrosymmetric import centrosymmetric_eigh, is_centrosymmetric
 from structkit.kron.entries import no_dask
 
 __all__ = ["check_symmetric", "eigh", "is_complex", "machine_eps", "square_factors"]
@@ -51,11 +52,16 @@ def eigh(a: Array) -> tuple[Array, Array]:
     """Eigenvalues and eigenvectors of one symmetric (Hermitian) matrix by the fastest driver at hand."""
     if is_torch(a) or a.ndim > 2 or 0 in a.shape:
         return get_namespace(a).linalg.eigh(a)
-    # scipy's LAPACK is a quarter faster here than the one numpy is linked to, and divide and conquer its best driver.
+    matrix = np.asarray(a)
+    return centrosymmetric_eigh(matrix, _eigh) if is_centrosymmetric(matrix) else _eigh(matrix)
+
+
+def _eigh(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and eigenvectors of one numpy matrix by divide and conquer, the best driver here."""
     import scipy.linalg
 
     try:
-        return scipy.linalg.eigh(np.asarray(a), driver="evd")
+        return scipy.linalg.eigh(a, driver="evd")
     except ValueError as err:
         if isinstance(err, np.linalg.LinAlgError):
             raise
