@@ -22,6 +22,11 @@ class FreeCovariance:
     rank : int, optional
         Number of columns of :math:`L`. Default: a full matrix, which loses nothing and costs no more per iteration
         of a fit on an incomplete grid than the transform along that axis.
+    shrinkage : float, optional
+        Weight of the prior, as a number of observations in which the levels were independent with the variances seen in
+        the data (an inverse-Wishart prior). Default ``0.1 * n``: with many levels and few cells seen together the
+        estimate without it explains what it saw by chance correlations and predicts worse; with few levels it is
+        negligible. 0 is maximum likelihood.
     matrix : array, shape ``(n, n)``, optional
         Symmetric positive semi-definite starting value, in squared units of the data. Default: estimated from the
         pairs of observed cells.
@@ -29,6 +34,8 @@ class FreeCovariance:
     Attributes
     ----------
     rank : int or None
+        As given.
+    shrinkage : float or None
         As given.
     matrix : numpy.ndarray or None
         As given; the learned matrix in `GridGP.kernels_`.
@@ -41,15 +48,26 @@ class FreeCovariance:
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
-    def __init__(self, rank: int | None = None, *, matrix: np.ndarray | None = None) -> None:
+    def __init__(
+        self, rank: int | None = None, *, shrinkage: float | None = None, matrix: np.ndarray | None = None
+    ) -> None:
         if rank is not None and (not isinstance(rank, (int, np.integer)) or rank < 1):
             raise ValueError(f"rank must be a positive integer or None; got {rank!r}.")
+        if shrinkage is not None and not 0 <= shrinkage < np.inf:
+            raise ValueError(
+                f"shrinkage must be a finite number of pseudo-observations, at least 0; got {shrinkage!r}."
+            )
         self.rank = None if rank is None else int(rank)
+        self.shrinkage = None if shrinkage is None else float(shrinkage)
         self.matrix = None if matrix is None else _checked_matrix(matrix)
 
     def with_matrix(self, matrix: np.ndarray) -> FreeCovariance:
         """Return a covariance of the same rank with another matrix."""
-        return FreeCovariance(self.rank, matrix=matrix)
+        return FreeCovariance(self.rank, shrinkage=self.shrinkage, matrix=matrix)
+
+    def pseudo_count(self, n: int) -> float:
+        """Weight of the prior in observations, for a matrix of `n` levels."""
+        return 0.1 * n if self.shrinkage is None else self.shrinkage
 
     def correlation(self) -> np.ndarray:
         """Correlation matrix, shape ``(n, n)``, dimensionless; levels of zero variance get zero correlation."""
@@ -62,22 +80,24 @@ class FreeCovariance:
     def to_dict(self) -> dict[str, object]:
         """Values from which `from_dict` makes an equal object."""
         matrix = None if self.matrix is None else self.matrix.tolist()
-        return {"kind": "FreeCovariance", "rank": self.rank, "matrix": matrix}
+        return {"kind": "FreeCovariance", "rank": self.rank, "shrinkage": self.shrinkage, "matrix": matrix}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> FreeCovariance:
         """Make the object that `to_dict` described."""
         matrix = data["matrix"]
-        return cls(data["rank"], matrix=None if matrix is None else np.array(matrix))  # type: ignore[arg-type]
+        return cls(data["rank"], shrinkage=data["shrinkage"], matrix=None if matrix is None else np.array(matrix))  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FreeCovariance) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
-        return hash((self.rank, None if self.matrix is None else self.matrix.tobytes()))
+        return hash((self.rank, self.shrinkage, None if self.matrix is None else self.matrix.tobytes()))
 
     def __repr__(self) -> str:
         inside = [] if self.rank is None else [f"rank={self.rank}"]
+        if self.shrinkage is not None:
+            inside.append(f"shrinkage={self.shrinkage:g}")
         if self.matrix is not None:
             inside.append(f"matrix=<{self.matrix.shape[0]} x {self.matrix.shape[1]}>")
         return f"FreeCovariance({', '.join(inside)})"

@@ -14,7 +14,7 @@ from structkit._core.types import Array, Shape
 from structkit.gp.covariance import FreeCovariance
 from structkit.gp.kernels import Kernel
 
-__all__ = ["AxisCovariance", "GridData", "GridModel", "check_coordinates", "check_grid"]
+__all__ = ["AxisCovariance", "GridData", "GridModel", "check_coordinates", "check_grid", "level_variances"]
 
 AxisCovariance = Kernel | FreeCovariance
 
@@ -170,12 +170,6 @@ class GridModel:
                 return d
         return None
 
-    @property
-    def level_axes(self) -> tuple[int, ...]:
-        """Axes whose levels have covariances or noise variances of their own."""
-        noise = self.noise_axis if self.noise_var.ndim else None
-        return tuple(sorted({d for d in (self.free_axis, noise) if d is not None}))
-
 
 def check_coordinates(x: object, d: int, n: int | None = None) -> np.ndarray:
     """Return the coordinates of axis `d` as a finite float64 vector; with `n`, of that length and without repeats."""
@@ -256,3 +250,13 @@ def observed_variance(data: GridData, mean: np.ndarray) -> float:
     seen = data.weights > 0
     residual = np.where(seen, data.y - mean, 0.0)
     return max(float((residual**2).sum(dtype=np.float64)) / max(int(seen.sum()), 1), math.ulp(0.0))
+
+
+def level_variances(data: GridData, mean: np.ndarray, axis: int) -> np.ndarray:
+    """Variance of the observed cells of every level of an axis, shape ``(n,)``; the overall one where none is seen."""
+    seen = data.weights > 0
+    squares = np.where(seen, data.y - mean, 0.0) ** 2
+    others = tuple(d for d in range(data.y.ndim) if d != axis)
+    counts = seen.sum(axis=others)
+    overall = observed_variance(data, mean)
+    return np.where(counts > 0, squares.sum(axis=others, dtype=np.float64) / np.maximum(counts, 1), overall)

@@ -1,4 +1,4 @@
-"""Learning of hyperparameters on a grid: L-BFGS on the evidence, expectation maximisation, sub-grids."""
+"""Learning of hyperparameters on a grid: where it starts, expectation maximisation, sub-grids, the order of steps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 
 from structkit._core.progress import Progress
 from structkit.gp.covariance import FreeCovariance, pairwise_covariance
+from structkit.gp.grid_amplitude import prior_level, with_prior_variance
+from structkit.gp.grid_ascent import Parameters, climb
 from structkit.gp.grid_data import GridData, GridModel, observed_variance
 from structkit.gp.grid_evidence import (
     GridEvidence,
@@ -26,7 +27,6 @@ from structkit.gp.regions import find_regions
 __all__ = ["Evaluator", "LearningOptions", "initial_model", "learn"]
 
 START_NOISE = 0.05  # of the variance of the data
-NOISE_RANGE = (1e-10, 1e2)  # of the variance of the data
 EM_DRAWS = 2  # enough: the moments average over all other axes
 MIN_LEVELS = 24  # of an axis in a sub-grid
 
@@ -91,120 +91,6 @@ class Evaluator:
         )
 
 
-# ---- the vector of parameters that L-BFGS sees ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Map between a model and the free parameters of L-BFGS: kernels, log noise, mean in units of `unit`."""
-
-    kernels: bool
-    noise: bool
-    mean: bool
-    unit: float
-
-    def pack(self, model: GridModel) -> np.ndarray:
-        """Return the vector of a model."""
-        parts = [k.theta for k in model.kernels if isinstance(k, Kernel)] if self.kernels else []
-        if self.noise:
-            parts.append(np.log(model.noise_var).reshape(-1))
-        if self.mean:
-            parts.append(model.mean.reshape(-1) / self.unit)
-        return np.concatenate([*parts, np.zeros(0)])
-
-    def unpack(self, model: GridModel, vector: np.ndarray) -> GridModel:
-        """Return the model with the values of a vector."""
-        changes: dict[str, object] = {}
-        at = 0
-        if self.kernels:
-            new = []
-            for k in model.kernels:
-                size = len(k.theta) if isinstance(k, Kernel) else 0
-                new.append(k.with_theta(vector[at : at + size]) if size else k)  # type: ignore[union-attr]
-                at += size
-            changes["kernels"] = tuple(new)
-        if self.noise:
-            changes["noise_var"] = np.exp(vector[at : at + model.noise_var.size]).reshape(model.noise_var.shape)
-            at += model.noise_var.size
-        if self.mean:
-            changes["mean"] = (vector[at:] * self.unit).reshape(model.mean.shape)
-        return replace(model, **changes)  # type: ignore[arg-type]
-
-    def bounds(self, model: GridModel) -> np.ndarray:
-        """Bounds of the vector, shape ``(p, 2)``."""
-        parts = [k.bounds for k in model.kernels if isinstance(k, Kernel)] if self.kernels else []
-        if self.noise:
-            low, high = (math.log(f * self.unit**2) for f in NOISE_RANGE)
-            parts.append(np.tile([low, high], (model.noise_var.size, 1)))
-        if self.mean:
-            parts.append(np.tile([-np.inf, np.inf], (model.mean.size, 1)))
-        return np.concatenate([*parts, np.zeros((0, 2))])
-
-    def gradient(self, model: GridModel, data: GridData, e: GridEvidence) -> np.ndarray:
-        """Gradient of the evidence, with the priors of the kernels, in the vector's coordinates."""
-        parts = []
-        if self.kernels:
-            for k, x, G in zip(model.kernels, data.coords, e.covariances, strict=True):
-                if isinstance(k, Kernel):
-                    parts.append(k.contract_gradient(x, G) + k.log_prior()[1])
-        if self.noise:
-            parts.append(e.log_noise if model.noise_var.ndim else e.log_noise.sum().reshape(1))
-        if self.mean:
-            axes = tuple(d for d in range(e.mean.ndim) if model.mean.ndim == 0 or d != model.mean_axis)
-            parts.append(e.mean.sum(axis=axes).reshape(-1) * self.unit)
-        return np.concatenate([*parts, np.zeros(0)])
-
-
-def log_prior(model: GridModel) -> float:
-    """Log density of the kernels' hyperparameters; zero without priors."""
-    return sum(k.log_prior()[0] for k in model.kernels if isinstance(k, Kernel))
-
-
-def climb(
-    model: GridModel, evaluate: Evaluator, free: Parameters, progress: Progress, stage: str, max_iter: int
-) -> tuple[GridModel, float, bool]:
-    """Maximise the evidence by L-BFGS; returns the best model seen, its objective, and whether it converged."""
-    start = free.pack(model)
-    best = (-math.inf, model)
-    if not start.size:
-        return model, math.nan, True
-
-    def negative(vector: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal best
-        candidate = free.unpack(model, vector)
-        try:
-            e = evaluate(candidate)
-        except np.linalg.LinAlgError:  # a step too far: the line search turns back
-            return 1e300, np.zeros_like(vector)
-        value = e.value + log_prior(candidate)
-        if not math.isfinite(value):
-            return 1e300, np.zeros_like(vector)
-        if value > best[0]:
-            best = (value, candidate)
-        return -value, -free.gradient(candidate, evaluate.data, e)
-
-    def report(intermediate_result: object) -> None:
-        record = {"stage": stage, "log_evidence": best[0], "noise_var": float(best[1].noise_var.mean())}
-        if progress.step(record):
-            raise StopIteration
-
-    progress.stage(stage, max_iter)
-    bounds = free.bounds(model)
-    outcome = minimize(
-        negative,
-        np.clip(start, bounds[:, 0], bounds[:, 1]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        callback=report,
-        options={"maxiter": max_iter, "ftol": evaluate.options.learning_tol * 1e-4, "gtol": 1e-5},
-    )
-    progress.close()
-    # With estimated gradients the line search ends where the noise of the estimate begins: that is convergence too.
-    settled = outcome.status == 0 or (outcome.status == 2 and evaluate.method == "iterative") or progress.stopped
-    return best[1], best[0], bool(settled)
-
-
 def sweep(
     model: GridModel, evaluate: Evaluator, options: LearningOptions, progress: Progress, stage: str, max_iter: int
 ) -> tuple[GridModel, bool]:
@@ -236,12 +122,9 @@ def _change(old: GridModel, new: GridModel) -> float:
     """Largest relative change of noise and free covariance between two models (root mean square each)."""
     change = float(np.sqrt(np.mean((new.noise_var / old.noise_var - 1.0) ** 2)))
     if (axis := old.free_axis) is not None:
-        B, B_new = old.kernels[axis].matrix, new.kernels[axis].matrix  # type: ignore[union-attr]
+        B, B_new = (np.asarray(m.kernels[axis].matrix) for m in (old, new))  # type: ignore[union-attr]
         change = max(change, float(np.linalg.norm(B_new - B) / np.linalg.norm(B)))
     return change
-
-
-# ---- start, sub-grid, and the whole ---------------------------------------------------------------------------
 
 
 def initial_model(
@@ -270,37 +153,22 @@ def initial_model(
     shape = () if noise_axis is None else (data.shape[noise_axis],)
     noise = np.full(shape, START_NOISE * variance) if noise_var is None else noise_var
     if learn_kernels:
-        kernels = _scaled_kernels(data, draft, variance)
+        kernels = _start_kernels(data, draft, variance)
     return replace(draft, kernels=tuple(kernels), noise_var=np.asarray(noise, dtype=np.float64))
 
 
-def _scaled_kernels(data: GridData, draft: GridModel, variance: float) -> list[Kernel | FreeCovariance]:
-    """Scale the kernels so that the prior variance is that of the data, and start free covariances from pairs."""
-    out = list(draft.kernels)
+def _start_kernels(data: GridData, draft: GridModel, variance: float) -> list[Kernel | FreeCovariance]:
+    """Give the prior the variance of the data, where it is open, and start a free covariance from pairs of cells."""
     axis = draft.free_axis
-    amplitude = 1.0
-    for d, (k, x) in enumerate(zip(out, data.coords, strict=True)):
-        if isinstance(k, Kernel):
-            level = float(np.mean(k.diagonal(x)))
-            if axis is None:
-                amplitude *= level
-            else:
-                out[d] = k * (1.0 / level)
     if axis is None:
-        first = next(d for d, k in enumerate(out) if isinstance(k, Kernel))
-        if "fixed" not in _variance_state(out[first]):
-            out[first] = out[first] * (variance / amplitude)  # type: ignore[operator]
-    elif out[axis].matrix is None:  # type: ignore[union-attr]
+        return with_prior_variance(draft.kernels, data.coords, variance)
+    out = list(draft.kernels)
+    free = out[axis]
+    if isinstance(free, FreeCovariance) and free.matrix is None:
         centred = np.where(data.weights > 0, data.y - draft.mean_grid(data.y.ndim), 0.0).astype(data.y.dtype)
-        out[axis] = out[axis].with_matrix(pairwise_covariance(centred, data.weights > 0, axis, 1e-6))  # type: ignore[union-attr]
+        matrix = pairwise_covariance(centred, data.weights > 0, axis, 1e-6)
+        out[axis] = free.with_matrix(matrix / prior_level(out, data.coords))
     return out
-
-
-def _variance_state(kernel: Kernel | FreeCovariance) -> str:
-    """``"fixed"`` if the user holds the kernel's variance constant."""
-    names = getattr(kernel, "parameter_names", ())
-    has = hasattr(kernel, "variance")
-    return "fixed" if has and not any(n.endswith("variance") for n in names) else "free"
 
 
 def alternative_start(model: GridModel, data: GridData) -> GridModel:
@@ -323,18 +191,16 @@ def subgrid_index(data: GridData, cells: int, free_axis: int | None) -> list[np.
         return None
     if free_axis is not None:
         sizes[free_axis] = max(min(sizes[free_axis], MIN_LEVELS), int(sizes[free_axis] / excess))
-    while math.prod(sizes) > cells:
-        windows = [d for d in range(len(sizes)) if d != free_axis and sizes[d] > MIN_LEVELS]
-        if not windows:
-            break
-        d = max(windows, key=lambda e: sizes[e])
+    windows = [d for d in range(len(sizes)) if d != free_axis]
+    while math.prod(sizes) > cells and (long := [d for d in windows if sizes[d] > MIN_LEVELS]):
+        d = max(long, key=lambda e: sizes[e])
         sizes[d] = max(MIN_LEVELS, int(sizes[d] * 0.9))
     index = []
     for d, (size, n) in enumerate(zip(sizes, data.shape, strict=True)):
         if d == free_axis:
-            index.append(np.unique(np.linspace(0, n - 1, size).round().astype(int)))
+            index.append(np.linspace(0, n - 1, size).round().astype(int))
             continue
-        order = np.arange(n) if data.coords[d] is None else np.argsort(data.coords[d], kind="stable")
+        order = np.argsort(np.asarray(data.coords[d]), kind="stable")
         first = (n - size) // 2
         index.append(np.sort(order[first : first + size]))
     return index
@@ -373,14 +239,14 @@ def learn(
 
 
 def _merged(model: GridModel, small: GridModel) -> GridModel:
-    """Take over from a sub-grid what holds on the whole grid."""
+    """Take over from a sub-grid what holds on the whole grid: kernels, and noise and mean that have no levels.
+
+    What belongs to levels starts anew; there the step is closed and cheap, and starts best from too much noise.
+    """
     kernels = tuple(
         k if isinstance(k, FreeCovariance) else s for k, s in zip(model.kernels, small.kernels, strict=True)
     )
-    if model.noise_var.ndim == 0:
-        noise = small.noise_var
-    else:  # levels outside the sub-grid move with those inside
-        noise = model.noise_var * np.exp(np.mean(np.log(small.noise_var)) - np.mean(np.log(model.noise_var)))
+    noise = small.noise_var if model.noise_var.ndim == 0 else model.noise_var
     mean = small.mean if model.mean.ndim == 0 else model.mean
     return replace(model, kernels=kernels, noise_var=noise, mean=mean)
 
@@ -401,16 +267,17 @@ def _optimise(
     evaluate = Evaluator(data, method, options, rng)
     by_em = model.free_axis is not None or (method == "iterative" and model.noise_var.ndim > 0)
     everything = Parameters(options.learn_kernels, options.learn_noise, options.learn_mean, unit)
+    starts = [model]
+    if options.learn_kernels and not warm:
+        starts.append(alternative_start(model, data))
+    if len(starts) > 1 and (by_em or method == "iterative"):
+        starts = [max(starts, key=lambda m: evaluate(m).value)]
     if not by_em:
-        starts = [model]
-        if options.learn_kernels and not warm:
-            starts.append(alternative_start(model, data))
-        if method == "iterative":
-            starts = [max(starts, key=lambda m: evaluate(m).value)]
         results = [climb(m, evaluate, everything, progress, f"evidence ({where})", options.max_iter) for m in starts]
         best = max(results, key=lambda r: r[1])
         return best[0], best[2]
     only_kernels = Parameters(options.learn_kernels, False, False, unit)
+    model = starts[0]
     if warm:
         return sweep(model, evaluate, options, progress, f"expectation maximisation ({where})", options.max_iter)
     for _ in range(3):
