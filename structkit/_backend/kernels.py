@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-__all__ = ["kernels", "use_numba"]
+import numpy as np
+
+__all__ = ["kernels", "packed", "use_numba"]
 
 
 def use_numba() -> bool:
@@ -22,3 +24,8 @@ def kernels() -> ModuleType:
     from structkit._backend import numpy_kernels
 
     return numpy_kernels
+
+
+def packed(a: object, dtype: object = None) -> np.ndarray:
+    """Return an array as compiled kernels take it: row-major and aligned, a copy only where it is not."""
+    return np.require(a, dtype, ["C", "A"])  # type: ignore[call-overload]

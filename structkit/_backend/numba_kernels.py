@@ -10,6 +10,7 @@ into the loop and prevent vectorisation.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 
 import numba
@@ -32,9 +33,15 @@ _FASTMATH = {"reassoc", "contract", "nsz"}
 _NAMES = {"float32": "float32", "float64": "float64", "complex64": "complex64", "complex128": "complex128"}
 
 
+def _declared(found: re.Match[str]) -> str:
+    """Spell the numba type of one ``const`` array."""
+    return f"Array({found[1]}, {found[2].count(',') + 1}, 'C', True)"
+
+
 @functools.cache
 def _compile(function: Callable[..., object], signature: str) -> Callable[..., object]:
-    """Compile one kernel for one signature, or load it from the file cache."""
+    """Compile one kernel for one signature, or load it from the file cache; ``const`` arrays may be read-only."""
+    signature = re.sub(r"const (\w+)\[(.*?)\]", _declared, signature)
     return numba.njit([signature], cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)(function)
 
 
@@ -276,12 +283,12 @@ def _kron_pair(a, b, out):  # type: ignore[no-untyped-def]
 
 def first_invalid(index: np.ndarray, sizes: np.ndarray) -> int:
     """Return the position in the flattened `index` of the first entry outside ``0 <= i < sizes[d]``, or -1."""
-    return _compile(_first_invalid, "int64(int64[:, ::1], int64[::1])")(index, sizes)  # type: ignore[return-value]
+    return _compile(_first_invalid, "int64(const int64[:, ::1], const int64[::1])")(index, sizes)  # type: ignore[return-value]
 
 
 def cp_at(index: np.ndarray, sizes: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> int:
     """Write ``sum_r prod_d rows[index[s, d] + offsets[d], r]`` into ``out[s]``; return what `first_invalid` would."""
-    signature = "int64(int64[:, ::1], int64[::1], T[:, ::1], int64[::1], T[::1])"
+    signature = "int64(const int64[:, ::1], const int64[::1], const T[:, ::1], const int64[::1], T[::1])"
     return _kernel(_cp_at, signature, rows.dtype)(index, sizes, rows, offsets, out)  # type: ignore[return-value]
 
 
@@ -298,14 +305,15 @@ def mttkrp_sparse(
 
     Returns what `first_invalid` would; `out` is unfinished unless that is -1.
     """
-    signature = "int64(int64[:, ::1], int64[::1], T[::1], T[:, ::1], int64[::1], int64, T[:, ::1])"
+    entries = "const int64[:, ::1], const int64[::1], const T[::1]"
+    signature = f"int64({entries}, const T[:, ::1], const int64[::1], int64, T[:, ::1])"
     kernel = _kernel(_mttkrp_sparse, signature, rows.dtype)
     return kernel(index, sizes, values, rows, offsets, mode, out)  # type: ignore[return-value]
 
 
 def cp_gradient(index: np.ndarray, values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
     """Add ``values[s] prod_{e != d} rows[index[s, e] + offsets[e]]`` to ``out[index[s, d] + offsets[d]]``, all d."""
-    signature = "void(int64[:, ::1], T[::1], T[:, ::1], int64[::1], T[:, ::1])"
+    signature = "void(const int64[:, ::1], const T[::1], const T[:, ::1], const int64[::1], T[:, ::1])"
     _kernel(_cp_gradient, signature, rows.dtype)(index, values, rows, offsets, out)
 
 
@@ -319,7 +327,8 @@ def tucker_at(
     out: np.ndarray,
 ) -> None:
     """Contract ``table[first[s]]``, of shape `ranks`, with the rows `index` of the matrices stored in `flat`."""
-    signature = "void(T[:, ::1], int64[::1], int64[:, ::1], T[::1], int64[::1], int64[::1], T[::1])"
+    entries = "const T[:, ::1], const int64[::1], const int64[:, ::1]"
+    signature = f"void({entries}, const T[::1], const int64[::1], const int64[::1], T[::1])"
     _kernel(_tucker_at, signature, table.dtype)(table, first, index, flat, starts, ranks, out)
 
 
@@ -335,21 +344,22 @@ def tucker_gradient(
     flat_bar: np.ndarray,
 ) -> None:
     """Add the derivatives of ``sum_s values[s] tucker_at[s]`` to `table_bar` and `flat_bar`."""
-    signature = "void(T[:, ::1], int64[::1], int64[:, ::1], T[::1], T[::1], int64[::1], int64[::1], T[:, ::1], T[::1])"
+    entries = "const T[:, ::1], const int64[::1], const int64[:, ::1], const T[::1]"
+    signature = f"void({entries}, const T[::1], const int64[::1], const int64[::1], T[:, ::1], T[::1])"
     kernel = _kernel(_tucker_gradient, signature, table.dtype)
     kernel(table, first, index, values, flat, starts, ranks, table_bar, flat_bar)
 
 
 def scatter_rows(index: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
     """Add ``values[s]`` to ``out[index[s]]``."""
-    _kernel(_scatter_rows, "void(int64[::1], T[:, ::1], T[:, ::1])", out.dtype)(index, values, out)
+    _kernel(_scatter_rows, "void(const int64[::1], const T[:, ::1], T[:, ::1])", out.dtype)(index, values, out)
 
 
 def khatri_rao_pair(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Write the column-wise Kronecker product of `a` and `b` into `out`."""
-    _kernel(_khatri_rao_pair, "void(T[:, ::1], T[:, ::1], T[:, ::1])", out.dtype)(a, b, out)
+    _kernel(_khatri_rao_pair, "void(const T[:, ::1], const T[:, ::1], T[:, ::1])", out.dtype)(a, b, out)
 
 
 def kron_pair(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Write the Kronecker product of `a` and `b` into `out`."""
-    _kernel(_kron_pair, "void(T[:, ::1], T[:, ::1], T[:, ::1])", out.dtype)(a, b, out)
+    _kernel(_kron_pair, "void(const T[:, ::1], const T[:, ::1], T[:, ::1])", out.dtype)(a, b, out)

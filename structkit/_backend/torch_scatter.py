@@ -1,4 +1,7 @@
-"""Values of CP and Tucker tensors at entries in torch: gathers and products that autograd follows on any device."""
+"""Values of CP and Tucker tensors at entries in torch: gathers and products that autograd follows on any device.
+
+Matrices, core and values come in one dtype.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,6 @@ def first_invalid(index: Tensor, sizes: Sequence[int]) -> int:
     return int(torch.nonzero(bad)[0, 0]) if bool(bad.any()) else -1
 
 
-def _dtype(*tensors: Tensor) -> torch.dtype:
-    """Return the common dtype."""
-    dtype = tensors[0].dtype
-    for t in tensors[1:]:
-        dtype = torch.promote_types(dtype, t.dtype)
-    return dtype
-
-
 def _row_product(index: Tensor, matrices: Sequence[Tensor], skip: int = -1) -> Tensor | None:
     """Return the product over modes of the rows at the entries, shape ``(S, R)``; None without a mode."""
     product = None
@@ -57,11 +52,9 @@ def cp_at(index: Tensor, matrices: Sequence[Tensor], weights: Tensor | None) -> 
 def mttkrp_sparse(index: Tensor, values: Tensor, matrices: Sequence[Tensor], mode: int) -> Tensor:
     """Return the matrix that collects ``values[s] prod_{d != mode} A_d[index[s, d]]`` by ``index[s, mode]``."""
     product = _row_product(index, matrices, mode)
-    if product is None:
-        product = torch.ones((len(index), matrices[mode].shape[1]), dtype=values.dtype, device=values.device)
-    product = product * values[:, None]
-    out = torch.zeros(matrices[mode].shape, dtype=_dtype(product, *matrices), device=product.device)
-    return out.index_add(0, index[:, mode], product.to(out.dtype))
+    shape = (len(index), matrices[mode].shape[1])
+    product = values[:, None].expand(shape) if product is None else product * values[:, None]
+    return torch.zeros_like(matrices[mode]).index_add(0, index[:, mode], product)
 
 
 def cp_gradient(
@@ -76,16 +69,17 @@ def cp_gradient(
 
 def tucker_at(index: Tensor, core: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     """Return the core contracted with the rows of the matrices at the entries."""
-    dtype = _dtype(core, *matrices)
-    vectors = [a.to(dtype) for a in matrices]
-    n_entries, flat = len(index), core.to(dtype).reshape(core.shape[0], -1)
+    n_entries = len(index)
+    if core.numel() == 0:
+        return core.sum().expand(n_entries)  # empty sums, still part of the graph
+    flat = core.reshape(core.shape[0], -1)
     # The first mode is contracted once per row of its matrix, or once per entry where that is less work.
-    if len(vectors[0]) <= n_entries:
-        value = (vectors[0] @ flat).index_select(0, index[:, 0])
+    if len(matrices[0]) <= n_entries:
+        value = (matrices[0] @ flat).index_select(0, index[:, 0])
     else:
-        value = vectors[0].index_select(0, index[:, 0]) @ flat
-    for d in range(len(vectors) - 1, 0, -1):
-        rows = vectors[d].index_select(0, index[:, d])
+        value = matrices[0].index_select(0, index[:, 0]) @ flat
+    for d in range(len(matrices) - 1, 0, -1):
+        rows = matrices[d].index_select(0, index[:, d])
         value = (value.reshape(n_entries, value.shape[1] // rows.shape[1], rows.shape[1]) @ rows[:, :, None])[:, :, 0]
     return value.reshape(n_entries)
 
@@ -94,6 +88,6 @@ def tucker_gradient(
     index: Tensor, core: Tensor, matrices: Sequence[Tensor], cotangent: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the gradients of ``sum_s cotangent[s] tucker_at[s]`` with respect to core and matrices."""
-    values, pull_back = torch.func.vjp(lambda g, *a: tucker_at(index, g, a), core, *matrices)
-    grad_core, *grads = pull_back(cotangent.to(values.dtype))
+    _, pull_back = torch.func.vjp(lambda g, *a: tucker_at(index, g, a), core, *matrices)
+    grad_core, *grads = pull_back(cotangent)
     return grad_core, grads

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from structkit._backend.kernels import kernels
+from structkit._backend.kernels import kernels, packed
 from structkit._backend.namespace import as_factors, cast, is_torch, result_dtype
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
@@ -62,7 +62,7 @@ def kron(*factors: Array, out: np.ndarray | None = None) -> Array:
             raise TypeError("out works with numpy arrays; got torch tensors.")
         return _kron_torch([cast(a, dtype) for a in arrays], shape)
     target = output_array(out, shape, np.dtype(dtype), arrays, "The dense Kronecker product")  # type: ignore[call-overload]
-    mats = [np.ascontiguousarray(a, dtype=target.dtype) for a in arrays]
+    mats = [packed(a, target.dtype) for a in arrays]
     if len(mats) == 1:
         np.copyto(target, mats[0])
         return target

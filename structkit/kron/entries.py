@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from structkit._backend.kernels import kernels
-from structkit._backend.namespace import as_array, as_factors, backend_name, is_torch, result_dtype
+from structkit._backend.kernels import kernels, packed
+from structkit._backend.namespace import as_array, as_factors, backend_name, cast, is_torch, result_dtype
 from structkit._core.errors import BackendMismatchError, IndexRangeError, ShapeError
 from structkit._core.types import Array
 from structkit.kron.layout import check_axis
@@ -79,7 +79,7 @@ def cp_at(index: Array, matrices: Sequence[Array], weights: Array | None = None)
     if is_torch(arrays[0]):
         from structkit._backend import torch_scatter
 
-        return torch_scatter.cp_at(check_index(index, sizes, arrays[0]), arrays, w)
+        return torch_scatter.cp_at(check_index(index, sizes, arrays[0]), [cast(a, dtype) for a in arrays], w)
     idx = np.asarray(check_index(index, sizes, validate=False))
     rows_of = _stack(idx, [np.asarray(a) for a in arrays], dtype, None if w is None else np.asarray(w))
     out = np.empty(len(idx), dtype=rows_of.rows.dtype)
@@ -134,14 +134,17 @@ def cp_at_gradient(
     if is_torch(arrays[0]):
         from structkit._backend import torch_scatter
 
-        idx = check_index(index, sizes, arrays[0], len(g))
-        return CPGradient(*torch_scatter.cp_gradient(idx, arrays, g, w))
+        idx, dtype = (
+            check_index(index, sizes, arrays[0], len(g)),
+            result_dtype(g, *arrays, *(() if w is None else (w,))),
+        )
+        return CPGradient(*torch_scatter.cp_gradient(idx, [cast(a, dtype) for a in arrays], cast(g, dtype), w))
     dtype = np.result_type(dtype, g.dtype)  # type: ignore[arg-type, call-overload]
     idx = np.asarray(check_index(index, sizes, count=len(g)))
     conjugate = [a.conj() for a in arrays]
     rows, offsets = _concatenate(conjugate, dtype)
     grad = np.zeros_like(rows)
-    kernels().cp_gradient(idx, np.ascontiguousarray(g, dtype=dtype), rows, offsets, grad)
+    kernels().cp_gradient(idx, packed(g, dtype), rows, offsets, grad)
     parts = np.split(grad, offsets[1:])
     # The kernel leaves the weights out: summing the first matrix against its own gradient is the weights' gradient.
     grad_w = np.einsum("ir,ir->r", conjugate[0], parts[0])
@@ -197,11 +200,12 @@ def mttkrp_sparse(index: Array, values: Array, matrices: Sequence[Array], mode: 
     if is_torch(arrays[0]):
         from structkit._backend import torch_scatter
 
-        return torch_scatter.mttkrp_sparse(check_index(index, sizes, arrays[0], len(v)), v, arrays, axis)
+        idx, dtype = check_index(index, sizes, arrays[0], len(v)), result_dtype(v, *arrays)
+        return torch_scatter.mttkrp_sparse(idx, cast(v, dtype), [cast(a, dtype) for a in arrays], axis)
     dtype = np.result_type(dtype, v.dtype)  # type: ignore[arg-type, call-overload]
     idx = np.asarray(check_index(index, sizes, count=len(v), validate=False))
     out = np.zeros((sizes[axis], arrays[0].shape[1]), dtype=dtype)
-    values = np.ascontiguousarray(v, dtype=dtype)
+    values = packed(v, dtype)
     part = _stack(idx, [np.asarray(a) for a in arrays], dtype, None, unused=axis)
     bad = kernels().mttkrp_sparse(part.index, part.sizes, values, part.rows, part.offsets, axis, out)
     _raise_invalid(idx, sizes, bad)
@@ -278,7 +282,7 @@ def _numpy_index(index: Array) -> np.ndarray:
     idx = np.asarray(index)
     if idx.dtype.kind not in "iu" and idx.size:
         raise TypeError(f"index has dtype {idx.dtype}; expected integers, one column per mode.")
-    return np.ascontiguousarray(idx, dtype=np.int64)
+    return packed(idx, np.int64)
 
 
 def _first_invalid(idx: Array, sizes: Sequence[int]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from structkit._backend.kernels import kernels
+from structkit._backend.kernels import kernels, packed
 from structkit._backend.namespace import as_array, as_factors, backend_name, cast, is_torch, result_dtype
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
@@ -66,7 +66,7 @@ def khatri_rao(matrices: Sequence[Array], *, out: np.ndarray | None = None) -> A
         return result
     shape = (math.prod(a.shape[0] for a in arrays), rank)
     target = output_array(out, shape, np.dtype(dtype), arrays, "The Khatri-Rao product")  # type: ignore[call-overload]
-    mats = [np.ascontiguousarray(a, dtype=target.dtype) for a in arrays]
+    mats = [packed(a, target.dtype) for a in arrays]
     if len(mats) == 1:
         np.copyto(target, mats[0])
         return target

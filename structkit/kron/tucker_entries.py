@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from structkit._backend.kernels import kernels
+from structkit._backend.kernels import kernels, packed
 from structkit._backend.namespace import as_array, as_factors, backend_name, cast, is_torch, result_dtype
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
@@ -98,7 +98,7 @@ def tucker_at(index: Array, core: Array, matrices: Sequence[Array]) -> Array:
     if is_torch(G):
         from structkit._backend import torch_scatter
 
-        return torch_scatter.tucker_at(check_index(index, sizes, G), G, arrays)
+        return torch_scatter.tucker_at(check_index(index, sizes, G), cast(G, dtype), [cast(a, dtype) for a in arrays])
     idx = np.asarray(check_index(index, sizes))
     problem = _Problem(np.asarray(cast(G, dtype)), [np.asarray(cast(a, dtype)) for a in arrays], idx)
     out = np.zeros(len(idx), dtype=problem.core.dtype)
@@ -154,7 +154,9 @@ def tucker_at_gradient(index: Array, core: Array, matrices: Sequence[Array], cot
     if is_torch(G):
         from structkit._backend import torch_scatter
 
-        return TuckerGradient(*torch_scatter.tucker_gradient(check_index(index, sizes, G, len(g)), G, arrays, g))
+        idx, dtype = check_index(index, sizes, G, len(g)), result_dtype(g, G, *arrays)
+        core, *rest = (cast(a, dtype) for a in (G, *arrays))
+        return TuckerGradient(*torch_scatter.tucker_gradient(idx, core, rest, cast(g, dtype)))
     dtype = np.result_type(dtype, g.dtype)  # type: ignore[arg-type, call-overload]
     idx = np.asarray(check_index(index, sizes, count=len(g)))
     conjugate = [np.asarray(a.conj(), dtype=dtype) for a in arrays]
@@ -193,7 +195,7 @@ class _Problem:
         # The longest vector is contracted first: that leaves the least for the later ones.
         self.rest_modes = tuple(sorted(rest, key=lambda d: -core.shape[d]))
         self.core, self.matrices, self.index = core, matrices, index
-        self.moved = np.ascontiguousarray(core.transpose(self.table_modes + self.rest_modes))
+        self.moved = packed(core.transpose(self.table_modes + self.rest_modes))
         self.width = math.prod(core.shape[d] for d in self.rest_modes)
 
     @property
@@ -231,11 +233,11 @@ class _Problem:
         flat, starts, ranks = self.flat
         flat_bar = np.zeros_like(flat)
         moved_bar = np.zeros_like(self.moved)
-        bars = [np.zeros_like(a) for a in self.matrices]
+        bars = [np.zeros(a.shape, a.dtype) for a in self.matrices]
         if self.core.size and len(g):
             for part, table, first, rest in self.parts():
                 table_bar = np.zeros_like(table)
-                values = np.ascontiguousarray(g[part])
+                values = packed(g[part])
                 kernels().tucker_gradient(table, first, rest, values, flat, starts, ranks, table_bar, flat_bar)
                 self._through_table(part, table_bar, moved_bar, bars)
         for d, piece in zip(self.rest_modes, np.split(flat_bar, starts[1:]) if len(starts) else [], strict=True):

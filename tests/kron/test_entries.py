@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structkit._core.errors import BackendMismatchError, IndexRangeError, ShapeError
-from structkit.kron import cp_at, cp_at_gradient, mttkrp, mttkrp_sparse, tucker_at, tucker_at_gradient, tucker_entries
+from structkit.kron import (
+    cp_at,
+    cp_at_gradient,
+    khatri_rao,
+    kron,
+    mttkrp,
+    mttkrp_sparse,
+    tucker_at,
+    tucker_at_gradient,
+    tucker_entries,
+)
 from structkit.kron.tucker_entries import _choose
 
 LETTERS = string.ascii_lowercase
@@ -257,3 +267,67 @@ def test_numba_is_loaded_on_first_use_only():
     used = os.environ["STRUCTKIT_NUMBA"] == "1"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert out.stdout.split() == ["2.0", str(used)]
+
+
+def unaligned(x):
+    """Copy whose memory starts at an odd address."""
+    raw = np.empty(x.nbytes + 1, np.uint8)[1:]
+    y = raw.view(x.dtype).reshape(x.shape)
+    y[...] = x
+    return y
+
+
+def frozen(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    "layout", [frozen, unaligned, np.asfortranarray, lambda x: np.repeat(x, 2, axis=0)[::2]],
+    ids=["read-only", "unaligned", "column-major", "strided"],
+)  # fmt: skip
+def test_any_memory_layout(layout):
+    """Memory maps, arrays of other libraries and slices: compiled code gets what its signatures promise."""
+    rng = np.random.default_rng(3)
+    sizes, rank = (4, 3, 5), 2
+    mats, core, w = [random(rng, (n, rank)) for n in sizes], random(rng, (rank,) * 3), random(rng, rank)
+    idx, g = entries(rng, sizes, 20), random(rng, 20)
+
+    def results(change):
+        m, i, v, c = [change(a) for a in mats], change(idx), change(g), change(core)
+        cp, tucker = cp_at_gradient(i, m, v, change(w)), tucker_at_gradient(i, c, m, v)
+        gradients = [*cp.matrices, cp.weights, tucker.core, *tucker.matrices]
+        single = tucker_at_gradient(change(idx[:, :1]), change(core[:, 0, 0]), m[:1], v)
+        return [cp_at(i, m), mttkrp_sparse(i, v, m, 1), tucker_at(i, c, m), khatri_rao(m), kron(*m), *gradients,
+                single.core, *single.matrices]  # fmt: skip
+
+    for ours, want in zip(results(layout), results(lambda x: x), strict=True):
+        np.testing.assert_allclose(ours, want, rtol=1e-14, atol=1e-14)
+
+
+def test_torch_computes_mixed_precisions_in_the_wider_one():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    mats = [random(rng, (n, 2), np.float32) for n in (4, 3)] + [random(rng, (5, 2))]
+    idx, g = entries(rng, (4, 3, 5), 20), random(rng, 20)
+    tensors, index = [torch.tensor(m) for m in mats], torch.tensor(idx)
+    close(cp_at(index, tensors).numpy(), cp_at(idx, mats), np.float64)
+    close(mttkrp_sparse(index, torch.tensor(g), tensors, 2).numpy(), mttkrp_sparse(idx, g, mats, 2), np.float64)
+    ours, want = (cp_at_gradient(i, m, v) for i, m, v in ((index, tensors, torch.tensor(g)), (idx, mats, g)))
+    for a, b in zip([*ours.matrices, ours.weights], [*want.matrices, want.weights], strict=True):
+        close(a.numpy(), b, np.float64)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_empty_ranks_give_zeros(library):
+    torch = pytest.importorskip("torch")
+    wrap = torch.tensor if library == "torch" else np.asarray
+    idx, core, mats = (
+        wrap(np.zeros((2, 2), int)),
+        wrap(np.zeros((0, 2))),
+        [wrap(np.zeros((3, 0))), wrap(np.ones((3, 2)))],
+    )
+    assert np.array_equal(np.asarray(tucker_at(idx, core, mats)), np.zeros(2))
+    grad = tucker_at_gradient(idx, core, mats, wrap(np.ones(2)))
+    assert [tuple(a.shape) for a in (grad.core, *grad.matrices)] == [(0, 2), (3, 0), (3, 2)]
