@@ -208,6 +208,18 @@ class GPyTorchKernel(Kernel):
     def _scaled_by(self, factor: float) -> Kernel:
         return Product(Constant(factor).fix(), self)
 
+    def _initialize(self, span: float, spacing: float, variance: float | None) -> Kernel:
+        module = self.module
+        for name, part in module.named_modules():
+            path = f"{name}.raw_lengthscale" if name else "raw_lengthscale"
+            if not _is_gpytorch_kernel(part) or path not in self.parameter_names or path in self._limits:
+                continue
+            limit = part.raw_lengthscale_constraint
+            if "lengthscale_prior" not in part._priors and limit.enforced:
+                low, high = float(limit.lower_bound.max()), float(limit.upper_bound.min())
+                part.lengthscale = min(max(span / 10, low * 1.001), high * 0.999)
+        return self._copy(_theta=GPyTorchKernel(module)._theta)
+
     # ---- hyperparameters ----------------------------------------------------------------------------------------
 
     def _leaf_values(self):  # type: ignore[no-untyped-def]

@@ -46,6 +46,8 @@ class GridProblem:
     ----------
     data : GridData
         Observations.
+    kernels : list of Kernel or FreeCovariance
+        As given to the constructor.
     model : GridModel
         Where learning starts.
     options : LearningOptions
@@ -59,6 +61,7 @@ class GridProblem:
     """
 
     data: GridData
+    kernels: list[AxisCovariance]
     model: GridModel
     options: LearningOptions
     cell_noise: np.ndarray | None
@@ -66,9 +69,13 @@ class GridProblem:
     like: Array
 
     def choose(self, data: GridData) -> str:
-        """Method for a data set: all of them or a sub-grid."""
+        """Method of learning on a data set: all cells or a sub-grid."""
         learned_freely = self.options.learn_kernels and self.model.free_axis is not None
         return choose_method(data, self.method, 0 if learned_freely else DENSE_LIMIT)
+
+    def choose_posterior(self) -> str:
+        """Method of the posterior."""
+        return choose_method(self.data, self.method, DENSE_LIMIT)
 
 
 def prepare(gp: GridGP, coords: Sequence[object], y: Array, mask: object) -> GridProblem:
@@ -106,8 +113,8 @@ def prepare(gp: GridGP, coords: Sequence[object], y: Array, mask: object) -> Gri
     if options.learn_kernels or options.learn_noise:
         _check_variation(data, mean, mean_axis)
     model = initial_model(data, kernels, noise, mean, gp.noise_axis, mean_axis, gp.learn_kernels)
-    problem = GridProblem(data, model, options, cell_noise, gp.method, template_of(y))
-    _check_size(data, problem.choose(data))
+    problem = GridProblem(data, kernels, model, options, cell_noise, gp.method, template_of(y))
+    _check_size(data, problem.choose_posterior())
     return problem
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from structkit._core.random import check_random_state
 from structkit._core.results import STATUS
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback, RandomState
+from structkit.gp.grid_amplitude import folded
 from structkit.gp.grid_archive import pack, unpack
 from structkit.gp.grid_data import AxisCovariance, GridData, GridModel
 from structkit.gp.grid_learning import Evaluator, learn
@@ -35,7 +37,8 @@ class GridGP(Estimator):
     Parameters
     ----------
     kernels : sequence of Kernel, gpytorch kernel or FreeCovariance
-        One covariance per axis of `y`. gpytorch kernels keep their constraints and priors.
+        One covariance per axis of `y`. gpytorch kernels keep their constraints and priors. Where no kernel has an
+        amplitude (gpytorch kernels without ``ScaleKernel``), learning multiplies the first by a `Constant`.
     noise_var : "learn", float or array, default "learn"
         Noise variance in squared units of `y`: learned, given, or given per level of `noise_axis`. An array of the
         shape of `y` gives every cell its own, known variance.
@@ -50,8 +53,8 @@ class GridGP(Estimator):
     method : {"auto", "eigen", "dense", "iterative"}, default "auto"
         ``"eigen"``: eigendecompositions, exact, complete grids only. ``"dense"``: Cholesky factor of the observed
         cells, exact, cubic in their number. ``"iterative"``: conjugate gradients. ``"auto"`` takes the first for
-        complete grids, the second for up to 1500 observed cells without a free covariance to learn, else the third.
-        `method_` tells.
+        complete grids, the second for up to 1500 observed cells, else the third; `method_` tells. A free covariance is
+        learned from iterative draws on every incomplete grid.
     tol : float, default 1e-3
         Error of the iterative posterior mean, root mean square, in posterior standard deviations of the whitened
         coefficients (dimensionless). 1e-3 is far below what a plot or a coverage can show.
@@ -67,7 +70,7 @@ class GridGP(Estimator):
         Most iterations of one learning stage.
     learning_tol : float, default 0.05
         Learning ends when noise and free covariance change by less than this (relative); L-BFGS ends when the
-        evidence gains less than 1e-4 of it (relative).
+        evidence gains less than 1e-4 of it (relative), an exact evidence less than 1e-6 of it.
     subgrid : int or None, default 100_000
         Learn on a sub-grid of about this many cells first, where the grid is larger and incomplete. None: never.
     device : str, optional
@@ -195,7 +198,8 @@ class GridGP(Estimator):
             Coordinates of each axis, in any order and spacing, without repeats; None for an axis with a
             `FreeCovariance`.
         y : array, shape ``(n_1, ..., n_D)``
-            Observations; NaN marks missing cells. numpy or torch; not modified. The computation runs in its dtype.
+            Observations; NaN marks missing cells. numpy or torch; not modified. The computation runs in its dtype,
+            or in float64 where rounding to float32 would show beside `tol`.
         mask : boolean array, shape of `y`, optional
             True where observed; combined with the NaN.
 
@@ -223,7 +227,9 @@ class GridGP(Estimator):
             model, learned = learn(problem.model, data, options, problem.choose, rng, progress)
         finally:
             progress.close()
-        method = problem.choose(data)
+        kernels = tuple(folded(start, k) for start, k in zip(problem.kernels, model.kernels, strict=True))
+        model = replace(model, kernels=kernels)
+        method = problem.choose_posterior()
         posterior = GridPosterior(model, data, method, tol=self.tol, max_iter=self.max_iter)
         evaluate = Evaluator(data, method, options, rng)
         if method == "iterative":

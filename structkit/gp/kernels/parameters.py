@@ -138,13 +138,15 @@ class Parametrised:
 
     @property
     def bounds(self) -> np.ndarray:
-        """Lower and upper limits of `theta`, shape ``(p, 2)``; default 1e-8 to 1e8 for positive hyperparameters."""
+        """Lower and upper limits of `theta`, shape ``(p, 2)``; default for positive hyperparameters: a factor 1e8
+        beyond one and beyond the value."""
         rows = []
         for name, spec, value in self._free_entries():
             given = self._limits.get(name)
-            low, high = given or (POSITIVE_BOUNDS if spec.positive else (-math.inf, math.inf))
-            if given is None:
-                low, high = min(low, value), max(high, value)
+            low, high = given or (-math.inf, math.inf)
+            if given is None and spec.positive:
+                # As much room in units that make the value tiny or huge.
+                low, high = (POSITIVE_BOUNDS[0] * min(value, 1.0), POSITIVE_BOUNDS[1] * max(value, 1.0))
             rows.append((math.log(low), math.log(high)) if spec.positive else (low, high))
         return np.array(rows, dtype=np.float64).reshape(len(rows), 2)
 
@@ -249,11 +251,22 @@ class Parametrised:
         return self._copy(_limits=merged)
 
     def _restart(self, start: Mapping[str, object], limits: Mapping[str, Bounds]) -> Self:
-        """Replace values and bounds of hyperparameters that are entirely free."""
+        """Replace values and bounds of hyperparameters that are entirely free; bounds that were set stay and hold."""
         free = {s.name for s in self._specs if not self._selected([s.name]) & self._fixed}
-        new = self.with_bounds(**{k: v for k, v in limits.items() if k in free})
-        new._store(**{k: v for k, v in start.items() if k in free})
+        bounded = {name.partition("[")[0] for name in self._limits}
+        new = self.with_bounds(**{k: v for k, v in limits.items() if k in free - bounded})
+        for spec in self._specs:
+            if spec.name in free & set(start):
+                value = np.broadcast_to(np.asarray(start[spec.name], dtype=np.float64), (len(new._limits_of(spec)),))
+                low, high = np.array(new._limits_of(spec)).T
+                inside = np.clip(value, low, high)
+                new._store(**{spec.name: inside if spec.vector else float(inside[0])})
         return new
+
+    def _limits_of(self, spec: Parameter) -> list[Bounds]:
+        """Bounds set for every element of one hyperparameter; infinite without."""
+        names = [name for name, s, _ in self._entries() if s.name == spec.name]
+        return [self._limits.get(name, (-math.inf, math.inf)) for name in names]
 
     # ---- comparison and storage -----------------------------------------------------------------------------------
 
