@@ -216,7 +216,8 @@ def plot_correlation(
     ax = axes_or_new(ax, figsize=(5.2, 4.4))
     image = ax.imshow(R, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     if labels is not None:
-        ax.set_xticks(range(len(R)), labels, rotation=45 if max(map(len, labels)) > 2 else 0, ha="right")
+        turned = max(map(len, labels)) > 2
+        ax.set_xticks(range(len(R)), labels, rotation=45 if turned else 0, ha="right" if turned else "center")
         ax.set_yticks(range(len(R)), labels)
     else:
         ax.set(xlabel="level", ylabel="level")
