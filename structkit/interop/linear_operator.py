@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from structkit._backend.namespace import cast
 from structkit._core.errors import DensificationWarning, ShapeError
 from structkit._core.validation import require
 from structkit.kron import (
@@ -27,6 +28,7 @@ from structkit.kron import (
     as_operator,
 )
 from structkit.kron.dispatch import Rules
+from structkit.kron.operators.common import is_complex
 
 __all__ = ["from_linear_operator", "to_linear_operator"]
 
@@ -79,7 +81,7 @@ def _tensor(x: object) -> Any:
 
 
 def _number(x: object, like: Any) -> Any:
-    """Number as a tensor of no dimensions beside another tensor or operator; tensors keep their gradient."""
+    """Number as a tensor of no dimensions beside another tensor; tensors keep their gradient."""
     return x if hasattr(x, "requires_grad") else like.new_tensor(x)
 
 
@@ -120,7 +122,8 @@ def _toeplitz(op: Toeplitz, lib: ModuleType) -> Any:
 
 @_TO.register(Scaled)
 def _scaled(op: Scaled, lib: ModuleType) -> Any:
-    return _times(_TO(op.op, lib), op.scalar, lib)
+    # the library multiplies in the dtype of the operator, which a complex number would widen
+    return _to_dense(op, lib) if is_complex(op.scalar) else _times(_TO(op.op, lib), op.scalar, lib)
 
 
 def _times(inner: Any, scalar: object, lib: ModuleType) -> Any:
@@ -140,8 +143,10 @@ def _kronecker(op: Kronecker, lib: ModuleType) -> Any:
 
 
 def _in_dtype(factor: LinearOperator, op: LinearOperator) -> LinearOperator:
-    """Identity factors take the dtype and library of the product they stand in."""
-    return Diagonal(factor._diagonal(op._context())) if isinstance(factor, Identity) else factor
+    """Identity factors take the dtype and library of the product they stand in, others its dtype."""
+    if isinstance(factor, Identity):
+        return Diagonal(factor._diagonal(op._context()))
+    return factor if factor.dtype == op.dtype else Dense(cast(factor._dense(op._context()), op.dtype))
 
 
 @_TO.register(KroneckerPlusDiagonal)
@@ -166,7 +171,7 @@ def _sum_of_kroneckers(op: SumOfKroneckers, lib: ModuleType) -> Any:
 
 @_TO.register(LowRankPlusDiagonal)
 def _low_rank(op: LowRankPlusDiagonal, lib: ModuleType) -> Any:
-    if op.C is not None:
+    if op.C is not None or is_complex(op.U):  # the library's root is multiplied by its transpose, not conjugated
         return _to_dense(op, lib)
     root = lib.LowRankRootLinearOperator(_tensor(op.U))
     return lib.LowRankRootAddedDiagLinearOperator(root, lib.DiagLinearOperator(_tensor(op.diag)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -152,3 +154,20 @@ def test_bad_input() -> None:
         from_linear_operator(torch.eye(2))
     with pytest.raises(ShapeError, match="batch"):
         from_linear_operator(operators.DenseLinearOperator(torch.ones(4, 2, 2)))
+
+
+def test_complex_numbers_and_mixed_precisions_keep_the_matrix() -> None:
+    """gpytorch's operators neither promote nor conjugate: what does not fit them becomes dense, and right."""
+    U = torch.complex(t(5, 2), t(5, 2, seed=1))
+    K = Kronecker(t(2, 2), t(3, 3))
+    mixed = Kronecker(Toeplitz(t(3).float()), t(2, 2), Identity(2))
+    for op in (LowRankPlusDiagonal(U, torch.ones(5)), 1j * K, 2.5j * Identity(3), mixed):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DensificationWarning)
+            lo = to_linear_operator(op)
+        want = torch.as_tensor(op.to_dense())
+        assert torch.allclose(lo.to_dense(), want, rtol=1e-13, atol=1e-13)
+        assert lo.dtype == want.dtype
+        x = torch.ones(op.shape[1], 2, dtype=want.dtype)
+        assert torch.allclose(lo @ x, want @ x, rtol=1e-12)
+        assert torch.allclose(torch.as_tensor(from_linear_operator(lo).to_dense()), want, rtol=1e-13, atol=1e-13)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structkit import BackendMismatchError, DensificationWarning, ShapeError, SizeError
-from structkit.kron import Dense, Identity, Kronecker, LinearOperator, as_operator, hadamard
+from structkit.kron import Dense, Diagonal, Identity, Kronecker, LinearOperator, as_operator, hadamard
 from tests.kron.market import CASES, TORCH_SAFE, Case, kron, normal, square
 
 
@@ -393,3 +393,15 @@ def test_torch_scalar_carries_its_gradient() -> None:
     x = torch.ones(6, dtype=torch.float64)
     (s * Kronecker(torch.eye(2, dtype=torch.float64), torch.eye(3, dtype=torch.float64)) @ x).sum().backward()
     assert float(s.grad) == 6.0
+
+
+def test_entrywise_products_with_multiples_of_the_identity_in_torch() -> None:
+    """Identities have no library of their own and take that of the other operand."""
+    d = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    for a, b in [(Diagonal(d), 2.5 * Identity(3)), (2.5 * Identity(3), Diagonal(d))]:
+        got = hadamard(a, b)
+        assert_same(got @ torch.ones(3, dtype=torch.float64), 2.5 * d.numpy(), 0.0)
+    both = hadamard(Identity(3), 2.5j * Identity(3))
+    assert_same(both @ torch.ones(3, dtype=torch.float64), 2.5j * np.ones(3), 0.0)
+    K = hadamard(Kronecker(Diagonal(d), Identity(2)), Kronecker(Identity(3), Identity(2)))
+    assert_same(K.diagonal(), np.repeat(d.numpy(), 2), 0.0)

@@ -13,7 +13,7 @@ from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
 from structkit.kron.operators.khatri_rao import KhatriRao
 from structkit.kron.operators.kronecker import Kronecker
-from structkit.kron.operators.lazy import Scaled
+from structkit.kron.operators.lazy import Scaled, Sum
 from structkit.kron.operators.sparse import Sparse
 from structkit.kron.operators.toeplitz import Toeplitz
 
@@ -103,7 +103,8 @@ def _sparse(a: Sparse, b: Sparse) -> LinearOperator:
 def _diagonal_left(a: LinearOperator, b: LinearOperator) -> LinearOperator:
     if isinstance(a, Identity):
         return a if isinstance(b, Identity) else Diagonal(b.diagonal())
-    return Diagonal(a.diagonal() * b.diagonal())
+    ctx = Sum(a, b)._context()
+    return Diagonal(a._diagonal(ctx) * b._diagonal(ctx))
 
 
 @HADAMARD.register(LinearOperator, Diagonal)
@@ -117,6 +118,8 @@ def _scaled_left(a: Scaled, b: LinearOperator) -> LinearOperator:
     return SCALE(HADAMARD(a.op, b), a.scalar)
 
 
+@HADAMARD.register(Diagonal, Scaled)
+@HADAMARD.register(Identity, Scaled)
 @HADAMARD.register(LinearOperator, Scaled)
 def _scaled_right(a: LinearOperator, b: Scaled) -> LinearOperator:
     return SCALE(HADAMARD(a, b.op), b.scalar)
