@@ -54,12 +54,12 @@ for name, true, found in zip(("width 1", "width 2", "shift 1", "shift 2"), truth
     print(f"{name}: true {true:6.2f}, found {found:6.2f} pixels")
 
 # %%
-fig = plt.figure(figsize=(8, 5.4), layout="constrained")
-axes = fig.subplot_mosaic([["sharp", "blurred, moved, noisy"], ["trace", "trace"]])
-for title, picture in (("sharp", sharp), ("blurred, moved, noisy", y.reshape(n1, n2))):
+fig = plt.figure(figsize=(7.6, 6.4), layout="constrained")
+axes = fig.subplot_mosaic([["sharp", "blurred, moved, noisy"], ["trace", "trace"]], height_ratios=(1.5, 1))
+for title, picture in (("sharp", sharp.numpy()), ("blurred, moved, noisy", y.reshape(n1, n2).numpy())):
     axes[title].imshow(picture, cmap="gist_earth")
     axes[title].set(title=title, xticks=[], yticks=[])
-trace = torch.stack(history)
+trace = torch.stack(history).numpy()
 for k, color in enumerate(("#0072b2", "#d55e00", "#009e73", "#cc79a7")):
     axes["trace"].plot(trace[:, k], "o-", ms=3, color=color, label=("width 1", "width 2", "shift 1", "shift 2")[k])
     axes["trace"].axhline(truth[k], color=color, ls=":", lw=1)
