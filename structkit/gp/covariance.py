@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.optimize import minimize
 
 from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 
 __all__ = ["FreeCovariance"]
+
+UNIQUE = 1e-6  # least share of a level's variance that it does not share with the others, at finite rank
 
 
 class FreeCovariance:
@@ -135,14 +139,40 @@ def pairwise_covariance(Y: np.ndarray, mask: np.ndarray, axis: int, floor: float
     return (V * w) @ V.T
 
 
-def low_rank_plus_diagonal(S: np.ndarray, rank: int, n_iter: int = 30) -> np.ndarray:
-    """Fit ``L L^T + diag(psi)`` with `rank` columns in ``L`` to a covariance by iterated principal factors."""
-    psi = np.maximum(np.diag(S) * 0.1, np.finfo(float).tiny)
-    L = np.zeros((len(S), rank))
-    for _ in range(n_iter):
-        scale = np.sqrt(psi)
-        w, V = np.linalg.eigh(S / np.multiply.outer(scale, scale))
-        w, V = w[-rank:], V[:, -rank:]
-        L = scale[:, None] * V * np.sqrt(np.maximum(w - 1.0, 0.0))
-        psi = np.maximum(np.diag(S) - (L * L).sum(1), 1e-6 * np.diag(S) + np.finfo(float).tiny)
-    return L @ L.T + np.diag(psi)
+def low_rank_plus_diagonal(S: np.ndarray, rank: int) -> np.ndarray:
+    r"""Fit :math:`\Sigma = L L^T + \operatorname{diag}(\psi)`, `rank` columns in ``L``, to a covariance ``(n, n)``.
+
+    Maximum likelihood factor analysis: minimises :math:`\log|\Sigma| + \operatorname{tr}(\Sigma^{-1} S)` over
+    :math:`\log\psi`, given which ``L`` has a closed form (Joreskog, 1967).
+    """
+    n = len(S)
+    if rank >= n:
+        return S
+    sd = np.sqrt(np.maximum(np.diag(S), np.finfo(float).tiny))
+    C = S / np.multiply.outer(sd, sd)
+
+    def factors(log_psi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Root of psi, eigenvalues of the scaled covariance less one, cut below zero, and the factors."""
+        root = np.exp(0.5 * log_psi)
+        w, V = np.linalg.eigh(C / np.multiply.outer(root, root))
+        gain = np.where(np.arange(n) >= n - rank, np.maximum(w - 1.0, 0.0), 0.0)
+        return w, gain, V
+
+    def loss(log_psi: np.ndarray) -> tuple[float, np.ndarray]:
+        w, gain, V = factors(log_psi)
+        value = log_psi.sum() + np.log1p(gain).sum() + (w / (1.0 + gain)).sum()
+        # The diagonal of psi^(1/2) (Sigma^-1 - Sigma^-1 C Sigma^-1) psi^(1/2).
+        return float(value), (V * V) @ (1.0 / (1.0 + gain) - w / (1.0 + gain) ** 2)
+
+    start = np.log(np.clip(1.0 / np.diag(np.linalg.inv(C + UNIQUE * np.eye(n))), UNIQUE, 1.0))
+    fit = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(math.log(UNIQUE), 0.0)] * n,
+        options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 500},
+    )
+    _, gain, V = factors(fit.x)
+    L = np.exp(0.5 * fit.x)[:, None] * V * np.sqrt(gain)
+    return (L @ L.T + np.diag(np.exp(fit.x))) * np.multiply.outer(sd, sd)

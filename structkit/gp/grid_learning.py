@@ -265,7 +265,8 @@ def _optimise(
 ) -> tuple[GridModel, bool]:
     """Learn on one grid: L-BFGS for parameters with gradients, expectation maximisation for the rest, in turn."""
     evaluate = Evaluator(data, method, options, rng)
-    by_em = model.free_axis is not None or (method == "iterative" and model.noise_var.ndim > 0)
+    by_levels = options.learn_noise and model.noise_var.ndim > 0
+    by_em = (options.learn_kernels and model.free_axis is not None) or (method == "iterative" and by_levels)
     everything = Parameters(options.learn_kernels, options.learn_noise, options.learn_mean, unit)
     starts = [model]
     if options.learn_kernels and not warm:

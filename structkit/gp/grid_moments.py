@@ -129,11 +129,14 @@ def _next_covariance(model: GridModel, data: GridData, moments: Moments, axis: i
     if pseudo:
         target = level_variances(data, model.mean_grid(data.y.ndim), axis) / prior_level(model.kernels, data.coords)
         B = (n * B + pseudo * np.diag(target)) / (n + pseudo)
+    if free.rank:  # the fit at finite rank is no multiplicative step, so there is nothing to extrapolate
+        return low_rank_plus_diagonal(B, free.rank)
+    if pseudo:
         ratio, V = scipy.linalg.eigh(np.asarray(free.matrix), B)  # B becomes the identity, the old matrix diagonal
         gain = np.clip(1.0 / np.maximum(ratio, 1.0 / TRUST**2), 1.0 / TRUST, TRUST) ** (STEP - 1.0)
         BV = B @ V
         B = (BV * gain) @ BV.T
-    return low_rank_plus_diagonal(B, free.rank) if free.rank else (B + B.T) / 2
+    return (B + B.T) / 2
 
 
 def em_update(

@@ -75,7 +75,7 @@ def test_samples_of_a_free_axis():
 
 
 def test_single_draws_and_seeds():
-    model, oracle = fitted("dense")
+    model, _ = fitted("dense")
     assert model.sample().shape == (1, 6, 5)
     np.testing.assert_array_equal(model.sample(2, random_state=1), model.sample(2, random_state=1))
     assert not np.array_equal(model.sample(2, random_state=1), model.sample(2, random_state=2))
