@@ -22,6 +22,7 @@ __all__ = ["OURS", "Row", "compare", "copy_bandwidth", "gemm_peak", "measure", "
 
 OURS = "structkit"
 MIN_SAMPLE = 2e-3  # seconds; shorter calls are repeated inside of one sample
+LONG_CALL = 2.0  # seconds; a longer first call needs no second one before it is measured
 MAX_ROUNDS = 40
 _QUICK = False
 _MAX_BUDGET = math.inf
@@ -43,6 +44,9 @@ class Row:
         Seconds of the very first call, compilation included.
     error : float
         Largest deviation from the reference, relative to the reference's largest entry (dimensionless).
+    score : float
+    score_name : str
+        Another measure of the result, such as the error on hidden cells, and what it measures.
     ratio : float
         Time of this row over the time of structkit: above 1, structkit is faster.
     share_gemm, share_copy : float
@@ -61,6 +65,8 @@ class Row:
     seconds_median: float = math.nan
     first_call: float = math.nan
     error: float = math.nan
+    score: float = math.nan
+    score_name: str = ""
     ratio: float = math.nan
     share_gemm: float = math.nan
     share_copy: float = math.nan
@@ -170,6 +176,7 @@ class _Runner:
     call: Callable[[], object]
     first_call: float
     error: float
+    score: float
     inner: int
     samples: list[float]
 
@@ -180,22 +187,25 @@ class _Runner:
         self.samples.append((time.perf_counter() - start) / self.inner)
 
 
-def _prepare(name: str, call: Callable[[], object], reference: np.ndarray | None) -> tuple[_Runner, np.ndarray]:
-    """First call (timed on its own), accuracy, a warm second call, and the number of calls per sample."""
+def _prepare(
+    name: str, call: Callable[[], object], reference: np.ndarray | None, score: Callable[[np.ndarray], float]
+) -> tuple[_Runner, np.ndarray]:
+    """First call (timed on its own), accuracy, a second call if the first was short, and the calls per sample."""
     start = time.perf_counter()
     result = _wait(call())
-    first = time.perf_counter() - start
+    warm = first = time.perf_counter() - start
     flat = as_numpy(result).copy()  # the callable may reuse its output buffer
     error = math.nan if reference is None else relative_error(flat, reference)
-    start = time.perf_counter()
-    _wait(call())
-    warm = max(time.perf_counter() - start, 1e-7)
-    return _Runner(name, call, first, error, max(1, math.ceil(MIN_SAMPLE / warm)), []), flat
+    if first < LONG_CALL:
+        start = time.perf_counter()
+        _wait(call())
+        warm = max(time.perf_counter() - start, 1e-7)
+    return _Runner(name, call, first, error, score(flat), max(1, math.ceil(MIN_SAMPLE / warm)), []), flat
 
 
-def _measure(runners: list[_Runner], budget: float) -> None:
-    """Interleave samples of everybody until the budget (seconds per callable) is used; at least five rounds."""
-    least, most = (1, 1) if _QUICK else (5, MAX_ROUNDS)
+def _measure(runners: list[_Runner], budget: float, rounds: int = 5) -> None:
+    """Interleave samples of everybody until the budget (seconds per callable) is used; at least `rounds` rounds."""
+    least, most = (1, 1) if _QUICK else (rounds, MAX_ROUNDS)
     deadline = time.perf_counter() + budget * len(runners)
     was_enabled = gc.isenabled()
     gc.disable()
@@ -214,7 +224,7 @@ def _measure(runners: list[_Runner], budget: float) -> None:
 def measure(call: Callable[[], object], *, budget: float = 1.0) -> tuple[float, float]:
     """Minimum and median seconds of one callable, for figures without a peer."""
     with limit_threads(n_threads()):
-        runner, _ = _prepare("", call, None)
+        runner, _ = _prepare("", call, None, _no_score)
     with limit_threads(n_threads()):
         _measure([runner], budget)
     return min(runner.samples), float(np.median(runner.samples))
@@ -250,6 +260,17 @@ def _best_of(call: Callable[[], object], repeats: int = 12) -> float:
     return best
 
 
+def _no_score(result: np.ndarray) -> float:
+    return math.nan
+
+
+def _gate_ratio(best: Mapping[str, float], rival: str, wrong: bool) -> float:
+    """What is held against a gate: a wrong result reaches none, and without a rival there is nothing to hold."""
+    if wrong:
+        return 0.0
+    return best[rival] / best[OURS] if rival else math.nan
+
+
 def compare(
     case: str,
     ours: Callable[[], object],
@@ -262,7 +283,9 @@ def compare(
     bytes_moved: float | None = None,
     dtype: str = "float64",
     budget: float = 1.0,
+    rounds: int = 5,
     rtol: float | None = None,
+    score: tuple[str, Callable[[np.ndarray], float]] | None = None,
 ) -> list[Row]:
     """Time structkit and its peers on one problem, interleaved, after a warm-up.
 
@@ -287,8 +310,13 @@ def compare(
         Precision of the case; chooses the peak and the tolerance.
     budget : float
         Seconds of measurement per callable.
+    rounds : int, default 5
+        Fewest samples of each callable, whatever the budget.
     rtol : float, optional
-        Error from which a peer's result counts as wrong and the peer as out of the race. Default ``sqrt(eps)``.
+        Error from which a result counts as wrong: a peer is then out of the race, and structkit misses its gate.
+        Default ``sqrt(eps)``.
+    score : (str, callable), optional
+        Name of another measure of accuracy, and a function from the flat result to it.
 
     Returns
     -------
@@ -299,9 +327,10 @@ def compare(
     budget = 0.0 if _QUICK else min(budget, _MAX_BUDGET)
     threads = n_threads()
     failed: dict[str, str] = {}
+    score_name, measure_score = score or ("", _no_score)
     with limit_threads(threads):
         ref = None if reference is None else as_numpy(reference).copy()
-        mine, flat = _prepare(OURS, ours, ref)
+        mine, flat = _prepare(OURS, ours, ref, measure_score)
         ref = flat if ref is None else ref
         runners = [mine]
         for name, call in peers.items():
@@ -309,13 +338,13 @@ def compare(
                 failed[name] = call
                 continue
             try:
-                runners.append(_prepare(name, call, ref)[0])
+                runners.append(_prepare(name, call, ref, measure_score)[0])
             except Exception as err:
                 failed[name] = _reason(err)
     with limit_threads(threads):  # again: peers may have loaded further thread pools in their first call
-        _measure(runners, budget)
+        _measure(runners, budget, rounds)
     best = {r.name: min(r.samples) for r in runners}
-    wrong = {r.name for r in runners[1:] if not r.error <= rtol}
+    wrong = {r.name for r in runners if r.error > rtol or (math.isnan(r.error) and r is not mine)}
     rivals = {k: v for k, v in best.items() if k != OURS and k not in wrong and gate_peer in (None, k)}
     rival = min(rivals, key=rivals.__getitem__) if rivals else ""
     rows = []
@@ -332,12 +361,14 @@ def compare(
                 seconds_median=float(np.median(r.samples)),
                 first_call=r.first_call,
                 error=r.error,
+                score=r.score,
+                score_name=score_name,
                 ratio=seconds / best[OURS],
                 share_gemm=math.nan if flops is None else flops / seconds / gemm_peak(dtype, threads),
                 share_copy=math.nan if bytes_moved is None else bytes_moved / seconds / copy_bandwidth(threads),
                 gate=gate if gate is not None and is_ours else math.nan,
                 gate_peer=(gate_peer or rival) if is_ours else "",
-                gate_ratio=best[rival] / best[OURS] if rival and is_ours else math.nan,
+                gate_ratio=_gate_ratio(best, rival, OURS in wrong) if is_ours else math.nan,
                 note=f"wrong result (error above {rtol:.0e}), not in the race" if r.name in wrong else "",
             )
         )

@@ -63,6 +63,11 @@ def number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
+def score(row: Row) -> str:
+    """The other measure of accuracy with its name."""
+    return "" if math.isnan(row.score) else f"{row.score_name} {row.score:.3g}"
+
+
 def gate(row: Row) -> str:
     """What was asked and whether it was reached."""
     if math.isnan(row.gate):
@@ -72,7 +77,7 @@ def gate(row: Row) -> str:
     return f">= {row.gate:g}x {row.gate_peer}: {row.gate_ratio:.2f}x, {'met' if row.met else 'MISSED'}"
 
 
-COLUMNS = ("case", "who", "dtype", "min", "median", "ratio", "error", "GEMM", "copy", "gate, note")
+COLUMNS = ("case", "who", "dtype", "min", "median", "ratio", "error", "score", "GEMM", "copy", "gate, note")
 
 
 def cells(row: Row, previous: str = "") -> tuple[str, ...]:
@@ -85,6 +90,7 @@ def cells(row: Row, previous: str = "") -> tuple[str, ...]:
         seconds(row.seconds_median),
         number(row.ratio, ".2f"),
         number(row.error, ".0e"),
+        score(row),
         number(row.share_gemm, ".0%"),
         number(row.share_copy, ".0%"),
         "; ".join(t for t in (gate(row), row.note) if t),
@@ -161,7 +167,7 @@ def _case_section(case: str, runs: Mapping[int, Sequence[Row]]) -> list[str]:
     header = ["who", "dtype"]
     for t in runs:
         header += [f"{t} thread{'s' if t > 1 else ''}: min (median)", "ratio", "of GEMM / copy"]
-    header += ["error", "note"]
+    header += ["error", "score", "note"]
     lines = []
     for (name, dtype), rows in by_name.items():
         line = [f"**{_escape(name)}**" if name == OURS else _escape(name), dtype]
@@ -171,9 +177,12 @@ def _case_section(case: str, runs: Mapping[int, Sequence[Row]]) -> list[str]:
             time = f"{seconds(row.seconds_min)} ({seconds(row.seconds_median)})"
             line += [time, number(row.ratio, ".2f"), "" if shares == "- / -" else shares]
         any_row = next(iter(rows.values()))
-        line += [number(any_row.error, ".0e"), _escape(any_row.note)]
+        line += [number(any_row.error, ".0e"), score(any_row), _escape(any_row.note)]
         lines.append(line)
-    return [_escape(case), "~" * max(len(_escape(case)), 4), "", *_rst_table(header, lines)]
+    # A column that says nothing for anybody is left out.
+    used = [i for i in range(len(header)) if i < 3 or any(line[i] not in ("", "-") for line in lines)]
+    table = _rst_table([header[i] for i in used], [[line[i] for i in used] for line in lines])
+    return [_escape(case), "~" * max(len(_escape(case)), 4), "", *table]
 
 
 def _gate_section(runs: Mapping[int, Sequence[Row]]) -> list[str]:

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.benchmarks import __main__ as runner
 from tests.benchmarks import harness
 from tests.benchmarks.__main__ import topics
 from tests.benchmarks.harness import OURS, Row, compare, optional
@@ -64,6 +65,32 @@ def test_a_gate_without_its_peer_is_neither_met_nor_missed():
     assert rows(gate=1.0, gate_peer="missing")[OURS].met is None
 
 
+def test_a_wrong_result_of_our_own_misses_its_gate():
+    x = np.arange(1.0, 5.0)
+    found = compare("case", lambda: x + 1e-3, {"peer": lambda: slow(x)}, reference=x, gate=1.0)
+    assert found[0].met is False
+    assert "wrong result" in found[0].note
+    assert compare("case", lambda: x + 1e-3, {"peer": lambda: slow(x)}, reference=x, gate=1.0, rtol=1e-2)[0].met
+
+
+def test_every_result_has_its_score():
+    found = rows(score=("first entry", lambda result: result[0]))
+    assert (found[OURS].score, found["wrong"].score) == (1.0, 2.0)
+    assert math.isnan(found["fails"].score)
+    assert "first entry 2" in console_table("title", list(found.values()))
+
+
+def test_rounds_and_long_first_calls(monkeypatch):
+    harness.set_quick(False)
+    calls = []
+    compare("case", lambda: calls.append(time.sleep(2e-3)) or 1.0, {}, budget=0.0, rounds=3)
+    assert len(calls) == 5  # first, warm-up, three samples
+    calls.clear()
+    monkeypatch.setattr(harness, "LONG_CALL", 1e-3)
+    compare("case", lambda: calls.append(time.sleep(2e-3)) or 1.0, {}, budget=0.0, rounds=1)
+    assert len(calls) == 2
+
+
 def test_shares_of_the_limits():
     row = rows(flops=1e6, bytes_moved=1e6)[OURS]
     assert 0 < row.share_gemm < 1
@@ -84,9 +111,18 @@ def test_the_page_and_the_table_show_everybody(tmp_path):
     for row in found:
         assert row.name in page
         assert row.name in table
+    assert "score" not in page  # nobody has one
     assert "1 of 1 gates met" in summary({1: found})
     missed = Row("slow case", OURS, "float64", 1, gate=2.0, gate_ratio=1.0, gate_peer="peer")
     assert "missed: slow case" in summary({1: [missed]})
+
+
+def test_a_topic_that_fails_is_named_and_does_not_stop_the_others(tmp_path, monkeypatch, capfd):
+    finished = {"rows": [Row("case", OURS, "float64", 1).to_dict()], "limits": {"gemm": 1e9, "copy": 2e9}}
+    monkeypatch.setattr(runner, "run_worker", lambda topic, n, args, folder: finished if topic == "tensor" else None)
+    assert runner.main(["--only", "kernels", "tensor", "--write", str(tmp_path / "page.rst")]) == 1
+    assert "files that failed: kernels (1 thread)" in capfd.readouterr().out
+    assert "copy 2 GB/s" in (tmp_path / "page.rst").read_text(encoding="utf-8")
 
 
 def test_every_benchmark_file_has_rows():
