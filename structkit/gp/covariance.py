@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.optimize import minimize
 
+from structkit._backend.namespace import as_array, to_numpy
 from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 
 __all__ = ["FreeCovariance"]
@@ -55,7 +56,7 @@ class FreeCovariance:
     def __init__(
         self, rank: int | None = None, *, shrinkage: float | None = None, matrix: np.ndarray | None = None
     ) -> None:
-        if rank is not None and (not isinstance(rank, (int, np.integer)) or rank < 1):
+        if rank is not None and (not isinstance(rank, (int, np.integer)) or isinstance(rank, bool) or rank < 1):
             raise ValueError(f"rank must be a positive integer or None; got {rank!r}.")
         if shrinkage is not None and not 0 <= shrinkage < np.inf:
             raise ValueError(
@@ -108,16 +109,19 @@ class FreeCovariance:
 
 
 def _checked_matrix(matrix: np.ndarray) -> np.ndarray:
-    B = np.array(matrix, dtype=np.float64)
-    if B.ndim != 2 or B.shape[0] != B.shape[1]:
-        raise ShapeError(f"matrix has shape {B.shape}; expected a square matrix (n, n).")
+    given = to_numpy(as_array(matrix, "matrix"))
+    if given.dtype.kind == "c":
+        raise TypeError("matrix is complex; GridGP models real data, whose covariances are real.")
+    B = given.astype(np.float64)
+    if B.ndim != 2 or B.shape[0] != B.shape[1] or not B.size:
+        raise ShapeError(f"matrix has shape {B.shape}; expected a square matrix (n, n) with n of at least 1.")
     if not np.isfinite(B).all():
         raise ValueError("matrix holds NaN or infinity.")
     scale = np.abs(B).max(initial=0.0)
     if np.abs(B - B.T).max(initial=0.0) > 1e-8 * scale:
         raise ValueError("matrix is not symmetric.")
     B = (B + B.T) / 2
-    lowest = np.linalg.eigvalsh(B)[0] if len(B) else 0.0
+    lowest = np.linalg.eigvalsh(B)[0]
     if lowest < -1e-8 * scale:
         raise NotPositiveDefiniteError(f"matrix has the eigenvalue {lowest:.3g}; expected a covariance, none negative.")
     B.flags.writeable = False
