@@ -54,7 +54,8 @@ def axis_bases(covariances: Sequence[np.ndarray]) -> list[AxisBasis]:
     bases = []
     for d, (w, V) in enumerate(pairs):
         others = math.prod(float(p[0][0]) for e, p in enumerate(pairs) if e != d)
-        floor = max(NEGLIGIBLE / others, np.finfo(float).eps * len(w) * w[0])
+        # Beside the noise, or beside a signal that is weaker than the noise.
+        floor = max(NEGLIGIBLE * min(1.0 / others, float(w[0])), np.finfo(float).eps * len(w) * w[0])
         r = max(int((w > floor).sum()), 1)
         bases.append(AxisBasis(w[:r].copy(), np.ascontiguousarray(V[:, :r])))
     return bases
