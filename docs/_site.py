@@ -36,6 +36,8 @@ SECTIONS = {
     "structkit.gp.gridgp": "Regression on grids",
     "structkit.gp.covariance": "Regression on grids",
     "structkit.gp.kernels": "Kernels",
+    "structkit.plotting.curves": "Pictures",
+    "structkit.plotting.grids": "Pictures",
     "structkit.gp.gpytorch_adapter": "Kernels of gpytorch",
     "structkit.gp.gpytorch_convert": "Kernels of gpytorch",
 }
@@ -148,11 +150,9 @@ def write_rules(target: Path) -> None:
 
 def write_cards(examples: Path, target: Path, count: int = 6) -> None:
     """Thumbnails of the landing page: the featured examples, in this order, titled by their own first lines."""
-    featured = ("gp/*", "kron/plot_products", "kron/plot_masked_grid", "kron/plot_solve", "kron/*")
-    scripts: dict[Path, None] = {}
-    for pattern in featured:
-        found = sorted(p for p in examples.glob(f"{pattern}.py") if p.name.startswith("plot_"))
-        scripts |= dict.fromkeys(found if pattern == featured[-1] else found[:3])
+    featured = ("gp/plot_missing_cells", "gp/plot_grid_regression", "gp/plot_free_covariance")
+    featured += ("gp/plot_uncertainty_checks", "kron/plot_products", "kron/plot_solve", "*/plot_*")
+    scripts = dict.fromkeys(p for pattern in featured for p in sorted(examples.glob(f"{pattern}.py")))
     lines = [".. grid:: 1 2 3 3", "   :gutter: 3", "   :margin: 4 3 0 0", ""]
     for script in list(scripts)[:count]:
         doc = inspect.cleandoc(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "")
