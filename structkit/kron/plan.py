@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -20,8 +20,10 @@ __all__ = ["KronPlan", "kron_plan"]
 
 DEFAULT_MAX_BYTES = 2**30
 KERNELS = ("auto", "rot", "leftrot", "batched", "chain", "scalar", "empty")
-# A plan that nobody holds explicitly keeps no more workspace than fits in a cache.
-CACHED_KEEP_BYTES = 2**20
+# Calls without a plan of their own share their workspace, one set per thread, and keep buffers up to this size: fresh
+# memory for every product costs more than a small product, memory that is never given back may be missed.
+SHARED_KEEP_BYTES = 2**24
+_SHARED = threading.local()
 _LANES = ("first", "second", "columns")
 
 
@@ -110,14 +112,20 @@ class KronPlan:
         """Shapes of the merged factors, in the order of `merges`."""
         return tuple(_merged_shape(self.shapes, group) for group in self.merges)
 
+    @cached_property
+    def _lanes(self) -> tuple[str, ...]:
+        """Names of the buffers; plans of several dtypes may share a store."""
+        return tuple(f"{lane} {self.dtype.name}" for lane in _LANES)
+
     def workspace(self, lane: int, size: int) -> np.ndarray:
         """Flat buffer of `size` elements belonging to this plan, this thread and `lane`."""
         buffers = self._local.__dict__
-        buffer = buffers.get(_LANES[lane])
+        name = self._lanes[lane]
+        buffer = buffers.get(name)
         if buffer is None or buffer.size < size:
             buffer = np.empty(size, self.dtype)
             if buffer.nbytes <= self.keep_bytes:
-                buffers[_LANES[lane]] = buffer
+                buffers[name] = buffer
         return buffer if buffer.size == size else buffer[:size]
 
     def __getstate__(self) -> dict[str, object]:
@@ -219,8 +227,9 @@ def cached_plan(
     threads: int,
     compiled: bool,
 ) -> KronPlan:
-    """Return the automatic plan of a call without one; it keeps hardly any workspace between calls."""
-    return _build(shapes, dtype, n_columns, namespace, "auto", max_bytes, threads, CACHED_KEEP_BYTES, compiled)
+    """Return the automatic plan of a call without one; all of them share their workspace."""
+    plan = _build(shapes, dtype, n_columns, namespace, "auto", max_bytes, threads, SHARED_KEEP_BYTES, compiled)
+    return replace(plan, _local=_SHARED)
 
 
 def default_threads() -> int:

@@ -4,14 +4,15 @@ import dataclasses
 import itertools
 import math
 import pickle
+import threading
 
 import numpy as np
 import pytest
 
 from structkit._core.errors import ShapeError
-from structkit.kron import KronPlan, kron_matmul, kron_plan
+from structkit.kron import KronPlan, kron_matmul, kron_plan, plan
 from structkit.kron._costs import cost_order
-from structkit.kron.plan import walk
+from structkit.kron.plan import cached_plan, walk
 
 
 def flops_of(shapes, order):
@@ -137,3 +138,25 @@ def test_number_of_threads_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("STRUCTKIT_NUM_THREADS", "5")
     assert kron_plan([(2, 2)], float).n_threads == 5
     assert kron_plan([(2, 2)], float, n_threads=1).n_threads == 1
+
+
+def test_calls_without_a_plan_share_their_workspace(monkeypatch):
+    store = threading.local()
+    monkeypatch.setattr(plan, "_SHARED", store)
+    cached_plan.cache_clear()
+    rng = np.random.default_rng(0)
+    try:
+        for n, dtype in ((16, "float64"), (12, "float64"), (16, "float32"), (16, "complex128")):
+            factors = [rng.standard_normal((n, n)).astype(dtype) for _ in range(3)]
+            x = rng.standard_normal(n**3).astype(dtype)
+            expected = kron_matmul(factors, x, plan=kron_plan([(n, n)] * 3, dtype))
+            np.testing.assert_array_equal(kron_matmul(factors, x), expected)
+        assert set(store.__dict__) == {"second float64", "second float32", "second complex128"}
+        kept = {name: buffer.nbytes for name, buffer in store.__dict__.items()}
+        assert kept["second float64"] == 8 * 16**3
+        monkeypatch.setattr(plan, "SHARED_KEEP_BYTES", 2**20)
+        large = [rng.standard_normal((60, 60)) for _ in range(3)]
+        kron_matmul(large, rng.standard_normal(60**3))
+        assert {name: buffer.nbytes for name, buffer in store.__dict__.items()} == kept
+    finally:
+        cached_plan.cache_clear()

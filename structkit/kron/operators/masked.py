@@ -11,6 +11,8 @@ from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.common import Context
+from structkit.kron.operators.kronecker import Kronecker
+from structkit.kron.products import kron_matmul
 
 __all__ = ["Masked"]
 
@@ -19,7 +21,7 @@ class Masked(LinearOperator):
     r"""Submatrix of an operator, :math:`M A M^T`, where :math:`M` keeps the observed cells.
 
     A product scatters the observed values into one full-length buffer, applies the operator and gathers: one vector
-    of extra memory, kept between calls for numpy arrays.
+    of extra memory, kept between calls for numpy arrays; for Kronecker products of dense factors a second one.
 
     Parameters
     ----------
@@ -110,15 +112,37 @@ class Masked(LinearOperator):
         return index
 
     def _gather(self, Y: Array, positions: np.ndarray) -> Array:
-        xp = get_namespace(Y)
-        index = self._index_tensor(Y, positions) if is_torch(Y) else positions
-        return xp.take(Y, index, axis=0 if Y.ndim == 1 else Y.ndim - 2)
+        if is_torch(Y):
+            index = self._index_tensor(Y, positions)
+            return get_namespace(Y).take(Y, index, axis=0 if Y.ndim == 1 else Y.ndim - 2)
+        # take() would copy the read-only index first, which only columns make up for
+        return Y[positions] if Y.ndim == 1 else np.take(Y, positions, axis=Y.ndim - 2)  # type: ignore[index, call-overload]
 
     def _matmat(self, X: Array) -> Array:
-        return self._gather(self.op._matmat(self._scatter(X, self.columns, self.op.shape[1])), self.rows)
+        full = self._scatter(X, self.columns, self.op.shape[1])
+        return self._kronecker_product(full) if self._is_dense_kronecker(X) else self._gathered(self.op._matmat(full))
 
     def _matvec(self, x: Array) -> Array:
-        return self._gather(self.op._matvec(self._scatter(x, self.columns, self.op.shape[1])), self.rows)
+        full = self._scatter(x, self.columns, self.op.shape[1])
+        return self._kronecker_product(full) if self._is_dense_kronecker(x) else self._gathered(self.op._matvec(full))
+
+    def _gathered(self, Y: Array) -> Array:
+        return self._gather(Y, self.rows)
+
+    def _is_dense_kronecker(self, X: Array) -> bool:
+        """Whether the product may be written into a buffer of our own."""
+        op = self.op
+        return isinstance(op, Kronecker) and op.arrays is not None and not is_torch(X) and X.dtype == op.dtype
+
+    def _kronecker_product(self, full: Array) -> Array:
+        """Apply the operator to a full-length array through a result buffer that is kept, and gather."""
+        op: Kronecker = self.op  # type: ignore[assignment]
+        shape = (op.shape[0], *full.shape[1:]) if full.ndim == 1 else (*full.shape[:-2], op.shape[0], full.shape[-1])
+        buffer = getattr(self._local, "result", None)
+        if buffer is None or buffer.shape != shape or buffer.dtype != full.dtype:
+            buffer = np.empty(shape, full.dtype)  # type: ignore[call-overload]
+            self._local.result = buffer
+        return op._scaled(self._gathered(kron_matmul(op.arrays, full, out=buffer)))  # type: ignore[arg-type]
 
     def _adjoint_matmat(self, X: Array) -> Array:
         full = self.op._adjoint_matmat(self._scatter(X, self.rows, self.op.shape[0]))
