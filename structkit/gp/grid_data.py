@@ -221,10 +221,10 @@ def check_grid(
     observed = ~np.isnan(host)
     if mask is not None:
         given = np.asarray(to_numpy(mask) if is_torch(mask) else mask)  # type: ignore[arg-type]
-        if given.shape != host.shape or given.dtype != bool:
-            raise ShapeError(
-                f"mask must be boolean of shape {host.shape}, True where observed; got {given.dtype} {given.shape}."
-            )
+        if given.dtype != bool:
+            raise TypeError(f"mask has dtype {given.dtype}; expected bool, True where observed. Use mask.astype(bool).")
+        if given.shape != host.shape:
+            raise ShapeError(f"mask has shape {given.shape}; expected that of y, {host.shape}.")
         observed &= given
     if np.isinf(host[observed]).any():
         raise ValueError("y holds infinity at an observed cell; mark such cells as missing with NaN.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, is_torch, to_numpy
+from structkit._backend.namespace import as_array, to_numpy
 from structkit._core.errors import ShapeError, SizeError
 from structkit._core.types import Array
 from structkit._core.validation import available_bytes
@@ -171,11 +171,9 @@ def _noise(noise_var: object, noise_axis: int | None, data: GridData) -> tuple[n
         if noise_var != "learn":
             raise ValueError(f"noise_var={noise_var!r}; expected 'learn', a number or an array.")
         return None, None
-    given = to_numpy(noise_var) if is_torch(noise_var) else noise_var  # type: ignore[arg-type]
-    try:
-        noise = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise TypeError(f"noise_var={noise_var!r}; expected 'learn', a number or an array of numbers.") from err
+    if noise_var is None:
+        raise TypeError("noise_var=None; expected 'learn', a number or an array of numbers.")
+    noise = np.array(to_numpy(as_array(noise_var, "noise_var")), dtype=np.float64)
     levels = () if noise_axis is None else (data.shape[noise_axis],)
     per_cell = noise.shape == data.shape and noise.shape != levels
     if noise.ndim and not per_cell and noise.shape != levels:
@@ -197,6 +195,8 @@ def _noise(noise_var: object, noise_axis: int | None, data: GridData) -> tuple[n
 
 def _mean(mean: object, mean_axis: int | None) -> np.ndarray | None:
     """Return the given mean, or None to learn it."""
+    if not isinstance(mean, (str, int, float, np.number)):
+        raise ValueError(f"mean={mean!r}; expected 'constant', 'zero', 'per-level' or a finite number.")
     if mean == "per-level" and mean_axis is None:
         raise ValueError("mean='per-level' needs mean_axis, the axis whose levels have a mean each.")
     if mean != "per-level" and mean_axis is not None:
@@ -205,7 +205,7 @@ def _mean(mean: object, mean_axis: int | None) -> np.ndarray | None:
         return None
     if mean == "zero":
         return np.zeros(())
-    if not isinstance(mean, (int, float, np.number)) or not math.isfinite(mean):
+    if isinstance(mean, str) or not math.isfinite(mean):
         raise ValueError(f"mean={mean!r}; expected 'constant', 'zero', 'per-level' or a finite number.")
     return np.asarray(float(mean))
 
@@ -216,7 +216,7 @@ def _check_variation(data: GridData, mean: np.ndarray | None, mean_axis: int | N
     model = GridModel((), np.ones(()), start, None, mean_axis)
     spread = math.sqrt(observed_variance(data, model.mean_grid(data.y.ndim)))
     size = float(np.abs(data.y).max())
-    if spread <= 8 * float(np.finfo(data.y.dtype).eps) * size:
+    if spread <= max(8 * float(np.finfo(data.y.dtype).eps) * size, math.sqrt(np.finfo(float).tiny)):
         raise ValueError(
             f"The {data.n_observed} observed cells do not vary about their mean (standard deviation {spread:.3g}, "
             f"largest value {size:.3g}), so variances cannot be learned from them. Give noise_var and "

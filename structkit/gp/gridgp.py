@@ -341,6 +341,8 @@ class GridGP(Estimator):
     def score(self, coords: Sequence[object] | None, y: Array) -> float:
         """Return the coefficient of determination of the prediction on the observed cells of `y`.
 
+        As in scikit-learn it is 0 where `y` is constant, unless the prediction is perfect.
+
         Parameters
         ----------
         coords : sequence or None
@@ -353,8 +355,13 @@ class GridGP(Estimator):
         if truth.shape != guess.shape:
             raise ShapeError(f"y has shape {truth.shape}; the prediction has shape {guess.shape}.")
         seen = ~np.isnan(truth)
-        residual = ((truth - guess)[seen] ** 2).sum()
-        return float(1.0 - residual / ((truth[seen] - truth[seen].mean()) ** 2).sum())
+        if not seen.any():
+            raise ValueError("y has no observed cell.")
+        residual = float(((truth - guess)[seen] ** 2).sum())
+        total = float(((truth[seen] - truth[seen].mean()) ** 2).sum())
+        if total == 0.0:
+            return 1.0 if residual == 0.0 else 0.0
+        return 1.0 - residual / total
 
     def _noise_at(self, targets: Sequence[np.ndarray | None]) -> np.ndarray:
         """Noise variance of new observations, broadcasting over the output."""
