@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from _site import write_api_pages, write_cards, write_changelog, write_rules
+from _site import write_api_pages, write_cards, write_changelog, write_demo, write_rules
 
 import structkit
 
@@ -39,7 +39,7 @@ default_role = "py:obj"
 # ---- API pages ------------------------------------------------------------------------------------------------------
 autodoc_typehints = "none"  # the docstrings say the types, with shapes
 autodoc_member_order = "groupwise"
-autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 numpydoc_show_class_members = False
 numpydoc_validation_checks: set[str] = set()  # make lint validates
 
@@ -97,5 +97,6 @@ write_api_pages(HERE / "generated" / "api")
 # by name, because a second build would look for new names only in the pages that the first one knew
 autosummary_generate = sorted(str(p.relative_to(HERE)) for p in (HERE / "generated" / "api").glob("*.rst"))
 write_cards(HERE.parent / "examples", HERE / "generated" / "cards.inc")
+write_demo(HERE / "_static" / "demo.png", HERE / "generated" / "demo.inc")
 write_rules(HERE / "generated" / "rules.inc")
 write_changelog(HERE.parent / "CHANGELOG.md", HERE / "generated" / "changelog.inc")

@@ -28,9 +28,8 @@ gains = np.array([1.0, 2.0, 1.5, 1.0, 1.5, 2.0])
 B = np.multiply.outer(gains, gains) * (loadings @ loadings.T + 0.08 * np.eye(6))
 
 hours = np.arange(360.0)
-truth = sample_grid(
-    [Matern(nu=1.5, lengthscale=6.0), FreeCovariance(matrix=B)], [hours, None], noise_var=0.02, random_state=1
-)
+kernels = [Matern(nu=1.5, lengthscale=6.0), FreeCovariance(matrix=B)]
+truth = sample_grid(kernels, [hours, None], noise_var=0.02, random_state=1)
 observed = block_mask(truth.y.shape, n_blocks=24, size=(30, 1), random_state=5)
 y = np.where(observed, truth.y, np.nan)
 print(f"{100 * (1 - observed.mean()):.0f} % of the readings are missing")
@@ -39,7 +38,8 @@ print(f"{100 * (1 - observed.mean()):.0f} % of the readings are missing")
 # ``None`` stands for coordinates that an axis does not have. For comparison, the same model with a diagonal covariance:
 # each sensor by itself.
 
-together = GridGP([Matern(nu=1.5), FreeCovariance()], mean="zero", n_probes=16, random_state=0).fit([hours, None], y)
+together = GridGP([Matern(nu=1.5), FreeCovariance()], mean="zero", n_probes=16, random_state=0)
+together.fit([hours, None], y)
 diagonal = FreeCovariance(matrix=np.diag(np.nanvar(y, axis=0)))
 kernel = Matern(nu=1.5, lengthscale=together.kernels_[0].lengthscale)
 options = {"mean": "zero", "noise_var": together.noise_var_, "learn_kernels": False}
@@ -49,11 +49,13 @@ for name, model in (("together", together), ("each alone", alone)):
     mean, std = model.predict(return_std=True)
     error = (mean - truth.function)[~observed]
     inside = np.abs(error) < 1.96 * std[~observed]
-    print(f"{name:10s}  error {np.sqrt(np.mean(error**2)):.2f}, {100 * inside.mean():.0f} % inside of the 95 % bands")
+    rmse = np.sqrt(np.mean(error**2))
+    print(f"{name:10s}  error {rmse:.2f}, {100 * inside.mean():.0f} % inside of the 95 % bands")
 
 # %%
 fig = plt.figure(figsize=(10, 8), layout="constrained")
-axes = fig.subplot_mosaic([["first", "first"], ["second", "second"], ["learned", "true"]], height_ratios=(1, 1, 1.5))
+panels = [["first", "first"], ["second", "second"], ["learned", "true"]]
+axes = fig.subplot_mosaic(panels, height_ratios=(1, 1, 1.5))
 for ax, s in ((axes["first"], 0), (axes["second"], 5)):
     for model, color, label in ((alone, "#E69F00", "alone"), (together, "#0072B2", "together")):
         mean, std = model.predict(return_std=True)

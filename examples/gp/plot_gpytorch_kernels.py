@@ -34,21 +34,23 @@ truth = sample_grid(kernels, [hours, places], noise_var=0.05, random_state=3)
 
 free = PeriodicKernel()
 free.period_length = 10.0
-daily = PeriodicKernel(period_length_constraint=gpytorch.constraints.Interval(20.0, 28.0, initial_value=23.0))
+about_a_day = gpytorch.constraints.Interval(20.0, 28.0, initial_value=23.0)
+daily = PeriodicKernel(period_length_constraint=about_a_day)
 memory = RBFKernel(lengthscale_prior=gpytorch.priors.LogNormalPrior(np.log(100.0), 0.5))
 
 forecasts = {}
 for name, rhythm in (("any period", free * RBFKernel()), ("20 to 28 hours, and a prior", daily * memory)):
     rhythm.kernels[1].lengthscale = 50.0
     time_kernel = ScaleKernel(rhythm) + ScaleKernel(MaternKernel(nu=1.5))
-    model = GridGP([time_kernel, SquaredExponential().fix("variance")], max_learning_iter=200, random_state=0)
+    kernels = [time_kernel, SquaredExponential().fix("variance")]
+    model = GridGP(kernels, max_learning_iter=200, random_state=0)
     model.fit([hours[:known], places], truth.y[:known])
     mean, std = forecasts[name] = model.predict([hours, None], return_std=True)
-    learned = model.kernels_[0].module.kernels[0].base_kernel.kernels
+    periodic, decay = model.kernels_[0].module.kernels[0].base_kernel.kernels
+    log_prior = model.kernels_[0].log_prior()[0]
     error = np.sqrt(np.mean((mean - truth.function)[known:] ** 2))
-    print(f"{name}: period {learned[0].period_length.item():.1f} h, memory {learned[1].lengthscale.item():.0f} h")
-    print(f"    log evidence {model.log_evidence_:.1f}, log prior {model.kernels_[0].log_prior()[0]:.1f}, ", end="")
-    print(f"error of the forecast {error:.2f}")
+    print(f"{name}: period {periodic.period_length.item():.1f} h, memory {decay.lengthscale.item():.0f} h")
+    print(f"    log evidence {model.log_evidence_:.1f}, log prior {log_prior:.1f}, forecast error {error:.2f}")
 
 # %%
 # Both explain the readings. A period of 12 hours is a local maximum of the evidence, and its forecast is little more

@@ -38,10 +38,8 @@ y = truth.y[:, : places.size]
 # The model starts from other values and learns all but the period, which is known. Of the variances only the product
 # counts: one per term of the sum is free.
 
-start = [
-    SquaredExponential(lengthscale=100.0) * Periodic(period=24.0).fix("period", "variance") + Matern(nu=1.5),
-    SquaredExponential(lengthscale=3.0).fix("variance"),
-]
+daily = SquaredExponential(lengthscale=100.0) * Periodic(period=24.0).fix("period", "variance")
+start = [daily + Matern(nu=1.5), SquaredExponential(lengthscale=3.0).fix("variance")]
 model = GridGP(start, random_state=0).fit([hours, places], y)
 mean, std = model.predict([None, unseen], return_std=True)
 
@@ -60,7 +58,7 @@ for name, found, true in (
 ):
     print(f"{name:28s} learned {found:6.2f}   true {true:6.2f}")
 inside = np.abs(mean - truth.function[:, places.size :]) < 1.96 * std
-print(f"\n{model.method_}: {100 * inside.mean():.1f} % of the truth at the unseen places inside of the 95 % bands")
+print(f"\n{model.method_}: {100 * inside.mean():.1f} % of the unseen truth inside of the 95 % bands")
 
 # %%
 # In the pictures the sensors are marked at the right edge, and the line is the place that is drawn below.
@@ -78,11 +76,14 @@ for ax, values, cmap, title in (
     ax.axhline(unseen[1], color="w", lw=1, ls="--")
     ax.set(title=title, xlabel="time (days)", ylabel="place (km)", xlim=(0, 7), ylim=(0, 10))
     fig.colorbar(picture, ax=ax)
-ax = plot_band(hours[:168] / 24, mean[:168, 1], std[:168, 1], ax=axes["line"], label="learned, no sensor here")
-ax.plot(hours[:168] / 24, truth.function[:168, places.size + 1], color="k", lw=1, ls="--", label="truth")
+week, days = slice(0, 168), hours[:168] / 24
+ax = plot_band(days, mean[week, 1], std[week, 1], ax=axes["line"], label="learned, no sensor here")
+ax.plot(days, truth.function[week, places.size + 1], color="k", lw=1, ls="--", label="truth")
 nearest = np.argmin(np.abs(places - unseen[1]))
-ax.plot(hours[:168] / 24, y[:168, nearest], ".", color="#E69F00", ms=4, label=f"sensor at {places[nearest]:.1f} km")
-ax.set(xlabel="time (days)", ylabel="temperature (°C)", title=f"at {unseen[1]} km", xlim=(0, 7), ylim=(7, None))
+name = f"sensor at {places[nearest]:.1f} km"
+ax.plot(days, y[week, nearest], ".", color="#E69F00", ms=4, label=name)
+ax.set(xlabel="time (days)", ylabel="temperature (°C)", title=f"at {unseen[1]} km")
+ax.set(xlim=(0, 7), ylim=(7, None))
 ax.legend(frameon=False, ncols=3, loc="lower center")
 plt.show()
 

@@ -35,17 +35,19 @@ south, east = (0.09 * np.arange(n) for n in heights.shape)  # kilometres
 # counts, so one of them is fixed; eight simulated data sets serve the estimate of the evidence.
 
 kernels = [Matern(nu=1.5), Matern(nu=1.5).fix("variance")]
-model = GridGP(kernels, n_probes=8, random_state=0).fit([south, east], np.where(observed, heights, np.nan))
+y = np.where(observed, heights, np.nan)
+model = GridGP(kernels, n_probes=8, random_state=0).fit([south, east], y)
 mean, std = model.predict(return_std=True, include_noise=True)
 
 print(f"method {model.method_}, converged {model.converged_} after {model.n_iter_} iterations")
-print(f"lengthscales {model.kernels_[0].lengthscale:.2f} km and {model.kernels_[1].lengthscale:.2f} km, ", end="")
-print(f"noise {model.noise_var_**0.5:.0f} m")
+first, second = (k.lengthscale for k in model.kernels_)
+print(f"lengthscales {first:.2f} km and {second:.2f} km, noise {model.noise_var_**0.5:.0f} m")
 print(f"log evidence {model.log_evidence_:.0f}, standard error {model.log_evidence_se_:.0f}")
 for name, cells in (("scattered hidden cells", ~observed & ~block), ("the hidden block", block)):
     error = (mean - heights)[cells]
     inside = np.abs(error) < 1.96 * std[cells]
-    print(f"{name}: error {np.sqrt(np.mean(error**2)):.0f} m, {100 * inside.mean():.0f} % inside of the 95 % bands")
+    rmse = np.sqrt(np.mean(error**2))
+    print(f"{name}: error {rmse:.0f} m, {100 * inside.mean():.0f} % inside of the 95 % bands")
 
 # %%
 # The standard deviation knows the mask: small beside observed cells, larger where few are near, largest inside of the
@@ -57,7 +59,7 @@ names = ["truth", "observed", "filled in", "standard deviation"]
 axes = fig.subplot_mosaic([names, ["line"] * 4], height_ratios=(1.3, 1))
 style = {"extent": (0, east[-1], south[-1], 0), "interpolation": "nearest"}
 heights_style = style | {"cmap": "gist_earth", "vmin": heights.min(), "vmax": heights.max()}
-for name, image in zip(names, (heights, np.where(observed, heights, np.nan), mean), strict=False):
+for name, image in zip(names, (heights, y, mean), strict=False):
     picture = axes[name].imshow(image, **heights_style)
 doubt = axes[names[3]].imshow(std, cmap="cividis", **style)
 for name in names:
@@ -71,7 +73,8 @@ ax = plot_band(east, mean[row], std[row], ax=axes["line"], label="filled in, 95 
 ax.plot(east, heights[row], "k--", lw=1, label="truth")
 ax.plot(east[seen], heights[row][seen], "k.", ms=6, label="observed")
 ax.axvspan(*east[np.flatnonzero(block[row])[[0, -1]]], color="0.92", zorder=0, label="block")
-ax.set(title=f"along the line {south[row]:.1f} km south", xlabel="east (km)", ylabel="height (m)", xlim=(0, east[-1]))
+ax.set(title=f"along the line {south[row]:.1f} km south", xlabel="east (km)", ylabel="height (m)")
+ax.set_xlim(0, east[-1])
 ax.legend(frameon=False, loc="upper right")
 plt.show()
 

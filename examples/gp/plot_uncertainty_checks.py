@@ -33,9 +33,8 @@ for seed in range(40):
     truth.append(sample.function)
     masks.append(mask)
     for method in mean:
-        model = GridGP(
-            kernels, noise_var=0.05, mean="zero", learn_kernels=False, method=method, n_samples=32, random_state=seed
-        )
+        model = GridGP(kernels, noise_var=0.05, mean="zero", learn_kernels=False, method=method)
+        model.set_params(n_samples=32, random_state=seed)
         m, s = model.fit([t, x], np.where(mask, sample.y, np.nan)).predict(return_std=True)
         mean[method].append(m)
         std[method].append(s)
