@@ -63,14 +63,15 @@ def _cp_at(index, sizes, rows, offsets, out):  # type: ignore[no-untyped-def]
     rank = rows.shape[1]
     zero = rows.dtype.type(0)
     if n_modes == 3:
+        # Checking here, where the indices are read anyway, costs half of what a pass of its own does; without signs,
+        # one comparison finds both ends, and no test for negative indices follows.
+        n0, n1, n2 = np.uint64(sizes[0]), np.uint64(sizes[1]), np.uint64(sizes[2])
+        o0, o1, o2 = np.uint64(offsets[0]), np.uint64(offsets[1]), np.uint64(offsets[2])
         for s in range(n_entries):
-            # Checking here, where the indices are read anyway, costs half of what a pass of its own does.
-            for d in range(3):
-                if index[s, d] < 0 or index[s, d] >= sizes[d]:
-                    return 3 * s + d
-            a = rows[index[s, 0] + offsets[0]]
-            b = rows[index[s, 1] + offsets[1]]
-            c = rows[index[s, 2] + offsets[2]]
+            i, j, k = np.uint64(index[s, 0]), np.uint64(index[s, 1]), np.uint64(index[s, 2])
+            if i >= n0 or j >= n1 or k >= n2:
+                return 3 * s + (0 if i >= n0 else 1 if j >= n1 else 2)
+            a, b, c = rows[i + o0], rows[j + o1], rows[k + o2]
             total = zero
             for r in range(rank):
                 total += a[r] * b[r] * c[r]
@@ -98,13 +99,14 @@ def _mttkrp_sparse(index, sizes, values, rows, offsets, mode, out):  # type: ign
     rank = rows.shape[1]
     if n_modes == 3:
         first, second = (1 if mode == 0 else 0), (1 if mode == 2 else 2)
+        n0, n1, n2 = np.uint64(sizes[0]), np.uint64(sizes[1]), np.uint64(sizes[2])
+        o1, o2 = np.uint64(offsets[first]), np.uint64(offsets[second])
         for s in range(n_entries):
-            for d in range(3):
-                if index[s, d] < 0 or index[s, d] >= sizes[d]:
-                    return 3 * s + d
-            a = rows[index[s, first] + offsets[first]]
-            b = rows[index[s, second] + offsets[second]]
-            target = out[index[s, mode]]
+            i, j, k = np.uint64(index[s, 0]), np.uint64(index[s, 1]), np.uint64(index[s, 2])
+            if i >= n0 or j >= n1 or k >= n2:
+                return 3 * s + (0 if i >= n0 else 1 if j >= n1 else 2)
+            a, b = rows[np.uint64(index[s, first]) + o1], rows[np.uint64(index[s, second]) + o2]
+            target = out[np.uint64(index[s, mode])]
             value = values[s]
             for r in range(rank):
                 target[r] += value * a[r] * b[r]
