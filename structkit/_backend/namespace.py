@@ -10,7 +10,7 @@ import numpy as np
 
 from structkit._core.errors import BackendMismatchError
 from structkit._core.types import Array
-from structkit._core.validation import check_matrices
+from structkit._core.validation import check_matrices, check_memory
 
 __all__ = ["as_array", "as_factors", "backend_name", "cast", "device_of", "get_namespace", "is_torch", "result_dtype"]
 
@@ -96,6 +96,12 @@ def as_array(x: object, name: str = "array") -> Array:
         raise TypeError(
             f"{name} is a numpy masked array; pass its data with NaN in the masked cells (x.filled(np.nan))."
         )
+    sparse = sys.modules.get("scipy.sparse")
+    if sparse is not None and sparse.issparse(x):
+        raise TypeError(
+            f"{name} is a scipy sparse matrix; functions on arrays take dense ones (x.toarray()). Operators such as "
+            "Kronecker take it as it is."
+        )
     arr = np.asarray(x)
     if arr.dtype.kind in "biu":
         return arr.astype(np.float64)
@@ -152,6 +158,25 @@ def to_device(x: np.ndarray, device: str) -> Array:
     return torch.as_tensor(x, device=device)
 
 
+def check_memory_beside(like: Array | None, n_bytes: int, what: str) -> None:
+    """Raise SizeError before an allocation of `n_bytes` that does not fit on the device of `like`."""
+    if like is None or not is_torch(like) or like.device.type != "cuda":  # type: ignore[attr-defined]
+        check_memory(n_bytes, what)
+        return
+    cuda, device = sys.modules["torch"].cuda, like.device  # type: ignore[attr-defined]
+
+    def available() -> int:
+        # What the driver has free, and what torch holds without using it.
+        return cuda.mem_get_info(device)[0] + cuda.memory_reserved(device) - cuda.memory_allocated(device)
+
+    check_memory(n_bytes, what, available)
+
+
 def index_like(index: np.ndarray, like: Array) -> Array:
     """Return an integer index array in the library and on the device of `like`."""
     return sys.modules["torch"].as_tensor(index, device=like.device) if is_torch(like) else index  # type: ignore[attr-defined]
+
+
+def itemsize(x: Array) -> int:
+    """Bytes of one element of an array of any library."""
+    return int(x.dtype.itemsize)  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from structkit._core.types import Array, Shape
 from structkit.gp.grid_data import GridData, GridModel
 from structkit.gp.regions import MaskGeometry
 from structkit.gp.solver import CoefficientSolve, PreconditionedSystem
-from structkit.gp.whitening import GridSystem, axis_bases
+from structkit.gp.whitening import GridSystem, axis_bases, groups
 from structkit.kron import gaussian_evidence, multi_mode_product, unfold
 
 __all__ = [
@@ -31,7 +31,8 @@ __all__ = [
 
 LOG_2PI = math.log(2 * math.pi)
 FIRST_CHECK = 10  # Lanczos steps before the first look at the quadrature; then every half as many again
-QUADRATURE_SHARE = 0.1  # of the sampling error that the last steps may change a log-determinant by
+MAX_RATE = 0.9  # of the changes of a quadrature from look to look
+QUADRATURE_SHARE = 0.5  # of the sampling error that Lanczos steps not taken may still be worth
 
 
 @dataclass(frozen=True)
@@ -219,25 +220,39 @@ def lanczos_logdet(solver: PreconditionedSystem, probes: Array, max_steps: int) 
     r"""Estimate ``log det A`` and its standard error by Lanczos quadrature with the given normal probes.
 
     Works on :math:`F^{1/2} A F^{1/2}`, :math:`F` the diagonal base of the preconditioner, whose own determinant is
-    exact. The quadrature ends when its remaining change is small beside the sampling error, which counts it in.
+    exact. From look to look the quadrature changes by a steady factor, so what further steps would add is known:
+    it is added, and the quadrature ends when it is small beside the sampling error, which counts it in.
     """
     size = math.prod(probes.shape[1:])
     limit = min(max_steps, size)
     base = -float(np.log(to_numpy(solver.base).astype(np.float64)).sum())
-    value, check = math.inf, FIRST_CHECK
-    for step, (diagonal, off) in enumerate(_lanczos(solver, probes), 1):
+    looks: list[float] = []
+    check = FIRST_CHECK
+    runs = [_lanczos(solver, probes[g]) for g in groups(probes)]
+    for step, parts in enumerate(zip(*runs, strict=True), 1):
+        diagonal, off = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         exhausted = bool(off[-1].max() < 1e-6 * np.abs(diagonal[-1]).max())
         if step < min(check, limit) and not exhausted:
             continue
         # Scaling by the dimension instead of the probe's own norm removes the noise of that norm.
-        estimates = size * _quadratures(np.array(diagonal), np.array(off[:-1]))
-        previous, value = value, float(estimates.mean())
+        estimates = size * _quadratures(diagonal, off[:-1])
         sampling = float(estimates.std(ddof=1) / math.sqrt(len(estimates))) if len(estimates) > 1 else math.inf
-        change = 0.0 if exhausted or step >= size else abs(value - previous)
-        if change <= QUADRATURE_SHARE * sampling or step >= limit:
+        looks.append(float(estimates.mean()))
+        rest = 0.0 if exhausted or step >= size else _geometric_rest(looks)
+        if abs(rest) <= QUADRATURE_SHARE * sampling or step >= limit:
             break
         check = math.ceil(1.5 * step)
-    return base + value, math.hypot(sampling, change)
+    value = looks[-1] + (rest if math.isfinite(rest) else 0.0)
+    return base + value, math.hypot(sampling, rest)
+
+
+def _geometric_rest(looks: Sequence[float]) -> float:
+    """Sum of the changes to come if they go on shrinking by the last factor; infinite before two are known."""
+    if len(looks) < 3:
+        return math.inf
+    before, change = np.diff(looks[-3:]).tolist()
+    rate = min(change / before, MAX_RATE) if before else 0.0
+    return change * rate / (1.0 - rate) if rate > 0.0 else change
 
 
 def _lanczos(solver: PreconditionedSystem, probes: Array) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:

@@ -10,7 +10,7 @@ import numpy as np
 from structkit._backend.namespace import get_namespace, to_numpy
 from structkit._core.types import Array
 from structkit.gp.regions import MaskGeometry, RegionSolver
-from structkit.gp.whitening import GridSystem
+from structkit.gp.whitening import GridSystem, groups
 
 __all__ = ["CoefficientSolve", "PreconditionedSystem"]
 
@@ -60,6 +60,18 @@ class PreconditionedSystem:
         is estimated from the decrease that conjugate gradients report (Hestenes and Stiefel's formula over the last
         iterations, continued geometrically), which a poor preconditioner cannot fool.
         """
+        xp = get_namespace(b)
+        parts = [
+            self._solve_stack(b[g], tol=tol, max_iter=max_iter, x0=None if x0 is None else x0[g]) for g in groups(b)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        worst = max(parts, key=lambda part: (part.status != "converged", part.error))
+        n_iter = max(part.n_iter for part in parts)
+        return CoefficientSolve(xp.concat([part.value for part in parts]), worst.status, n_iter, worst.error)
+
+    def _solve_stack(self, b: Array, *, tol: float, max_iter: int, x0: Array | None) -> CoefficientSolve:
+        """Run preconditioned conjugate gradients on right-hand sides that move in step."""
         xp = get_namespace(b)
         axes = tuple(range(1, b.ndim))
         tail = (-1,) + (1,) * (b.ndim - 1)

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from structkit._backend.namespace import asarray_like
+from structkit._backend.namespace import asarray_like, itemsize
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array, Shape
 from structkit.kron import multi_mode_product
 
-__all__ = ["AxisBasis", "GridSystem", "axis_bases"]
+__all__ = ["AxisBasis", "GridSystem", "axis_bases", "groups"]
+
+# Larger temporaries come fresh from the system at every operation, which costs more than the arithmetic.
+STACK_BYTES = 2**24
 
 # Coefficients whose prior adds less than this to the variance of any cell, in units of the noise, are left out.
 NEGLIGIBLE = 1e-9
@@ -59,6 +62,13 @@ def axis_bases(covariances: Sequence[np.ndarray]) -> list[AxisBasis]:
         r = max(int((w > floor).sum()), 1)
         bases.append(AxisBasis(w[:r].copy(), np.ascontiguousarray(V[:, :r])))
     return bases
+
+
+def groups(stack: Array) -> list[slice]:
+    """Cut a stack of tensors into runs that are worked on together: many small ones, or one large one at a time."""
+    k, size = stack.shape[0], max(math.prod(stack.shape[1:]) * itemsize(stack), 1)
+    step = max(1, STACK_BYTES // size)
+    return [slice(begin, min(begin + step, k)) for begin in range(0, k, step)]
 
 
 class GridSystem:
