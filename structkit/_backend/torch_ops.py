@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from structkit._core.errors import ShapeError
+from structkit._backend.namespace import check_memory_beside
+from structkit._core.errors import BackendMismatchError, ShapeError
+from structkit._core.validation import ALWAYS_FITS
 
 if TYPE_CHECKING:
     from structkit.kron.plan import KronPlan
@@ -115,6 +117,7 @@ def kron_matmul(plan: KronPlan, factors: Sequence[torch.Tensor], x: torch.Tensor
     """Apply the factors to ``(N,)`` or ``(..., N, k)``; merging stays outside of the rule and is differentiable."""
     k = 1 if x.ndim == 1 else x.shape[-1]
     shape = (plan.n_out,) if x.ndim == 1 else (*x.shape[:-2], plan.n_out, k)
+    _check_size(x, shape)
     if plan.kernel == "empty" or 0 in shape:
         return x.new_zeros(shape)
     groups = []
@@ -140,11 +143,19 @@ def kron_matmul(plan: KronPlan, factors: Sequence[torch.Tensor], x: torch.Tensor
     return torch.cat(parts, dim=-1).reshape(shape)
 
 
+def _check_size(x: torch.Tensor, shape: Sequence[int]) -> None:
+    """Raise before a result that cannot fit is allocated; small ones are not worth asking for."""
+    n_bytes = math.prod(shape) * x.element_size()
+    if n_bytes > ALWAYS_FITS:
+        check_memory_beside(x, n_bytes, f"The result of shape {tuple(shape)} and dtype {x.dtype}")  # type: ignore[arg-type]
+
+
 def batch_product(factors: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """Stacks of Kronecker products: one broadcast matmul per factor, in plain differentiable operations."""
     sizes = [f.shape[-1] for f in factors]
     k = x.shape[-1]
     batch = torch.broadcast_shapes(x.shape[:-2], *(f.shape[:-2] for f in factors))
+    _check_size(x, (*batch, math.prod(f.shape[-2] for f in factors), k))
     y = x
     for i, f in enumerate(factors):
         left, right = math.prod(sizes[:i]), math.prod(sizes[i + 1 :]) * k
@@ -159,7 +170,7 @@ def finish(y: torch.Tensor, out: object | None, inputs: Sequence[torch.Tensor] =
     if out is None:
         return y
     if not isinstance(out, torch.Tensor):
-        raise TypeError(f"out must be a torch tensor like x; got {type(out).__name__}.")
+        raise BackendMismatchError(f"out must be a torch tensor like x; got {type(out).__name__}.")
     if out.shape != y.shape or out.dtype != y.dtype or out.device != y.device:
         raise ShapeError(
             f"out has shape {tuple(out.shape)}, dtype {out.dtype} on {out.device}; expected {tuple(y.shape)}, "

@@ -8,6 +8,7 @@ __all__ = [
     "DensificationWarning",
     "IndexRangeError",
     "MissingDependencyError",
+    "NotFiniteError",
     "NotFittedError",
     "NotPositiveDefiniteError",
     "NotSymmetricError",
@@ -20,7 +21,7 @@ __all__ = [
 
 
 class StructKitError(Exception):
-    """Base class of every error that structkit raises on purpose."""
+    """Base class of structkit's own errors; arguments of wrong types and values raise TypeError and ValueError."""
 
 
 class ShapeError(StructKitError, ValueError):
@@ -37,6 +38,10 @@ class IndexRangeError(StructKitError, IndexError):
 
 class BackendMismatchError(StructKitError, TypeError):
     """Arrays of different libraries or devices were mixed in one call."""
+
+
+class NotFiniteError(StructKitError, ValueError):
+    """NaN or infinity stands where a factorisation needs numbers; the message names the array."""
 
 
 class NotSymmetricError(StructKitError, ValueError):

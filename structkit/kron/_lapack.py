@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from structkit._backend.namespace import is_torch
-from structkit._core.errors import NotPositiveDefiniteError, SingularFactorError
+from structkit._core.errors import NotFiniteError, NotPositiveDefiniteError, SingularFactorError
 from structkit._core.types import Array
 from structkit.kron._symmetric import machine_eps
 
@@ -32,7 +32,7 @@ def check_rcond(rcond: float, a: Array, position: int) -> None:
     n = a.shape[-1]
     limit = n * machine_eps(a)
     if np.isnan(rcond):
-        raise ValueError(f"factors[{position}] contains NaN or infinity.")
+        raise NotFiniteError(f"factors[{position}] of shape {tuple(a.shape)} contains NaN or infinity.")
     if rcond < limit:
         raise SingularFactorError(
             f"factors[{position}] of shape {tuple(a.shape)} is singular to working precision: its reciprocal condition "

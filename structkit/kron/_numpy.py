@@ -8,17 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from structkit._backend.kernels import use_numba
-from structkit._core.errors import ShapeError
+from structkit._core.errors import BackendMismatchError, ShapeError
 from structkit._core.types import Array, Shape
-from structkit._core.validation import check_memory, check_vector
+from structkit._core.validation import ALWAYS_FITS, check_memory, check_vector
 from structkit.kron._chain import apply_chain
 from structkit.kron._gemm import apply_gemm, merge_factors, scalar_part
 from structkit.kron.plan import KronPlan, cached_plan, default_threads
 
 __all__ = ["batch_product", "batch_shape", "check_plan", "numpy_product", "write_out"]
-
-# Reading the free memory costs some 30 microseconds: worth it only where an allocation could hurt.
-CHECK_FROM_BYTES = 2**26
 
 
 def numpy_product(
@@ -42,7 +39,7 @@ def numpy_product(
     shape = _out_shape(x, plan.n_out)
     if out is None:
         n_bytes = math.prod(shape) * dtype.itemsize
-        if n_bytes > CHECK_FROM_BYTES:
+        if n_bytes > ALWAYS_FITS:
             check_memory(n_bytes, f"The result of shape {shape} and dtype {dtype}")
         return _execute(plan, mats, x, np.empty(shape, dtype))
     _check_out(out, shape, dtype, [x, *mats])
@@ -91,7 +88,7 @@ def check_plan(plan: KronPlan, shapes: tuple[Shape, ...], dtype: np.dtype, names
 def _check_out(out: object, shape: Shape, dtype: np.dtype, inputs: Sequence[np.ndarray]) -> None:
     """Raise unless `out` is a writeable numpy array of the right shape and dtype, apart from all inputs."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy array like x; got {type(out).__name__}.")
+        raise BackendMismatchError(f"out must be a numpy array like x; got {type(out).__name__}.")
     if out.shape != shape or out.dtype != dtype:
         raise ShapeError(f"out has shape {out.shape} and dtype {out.dtype}; expected {shape} and {dtype}.")
     if not out.flags.writeable:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from structkit._core.errors import SingularFactorError
+from structkit._core.errors import NotFiniteError, SingularFactorError
 from structkit.kron._symmetric import machine_eps
 from structkit.kron.tensor import multi_mode_product
 
@@ -27,7 +27,7 @@ def solve_shifted(factors: Sequence[np.ndarray], y: np.ndarray, shift: complex, 
 
     for i, a in enumerate(factors):
         if not np.isfinite(a).all():
-            raise ValueError(f"factors[{i}] contains NaN or infinity.")
+            raise NotFiniteError(f"factors[{i}] of shape {a.shape} contains NaN or infinity.")
     pairs = [schur(a, output="complex") for a in factors]
     modes = range(1, y.ndim)
     vectors = [q for _, q in pairs]

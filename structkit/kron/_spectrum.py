@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from structkit._backend.namespace import cast, get_namespace, is_torch, result_dtype
-from structkit._core.errors import NotPositiveDefiniteError, SingularFactorError
+from structkit._core.errors import BackendMismatchError, NotPositiveDefiniteError, SingularFactorError
 from structkit._core.types import Array
 from structkit.kron._symmetric import check_symmetric, eigh, machine_eps
 
@@ -38,8 +38,12 @@ class Spectrum:
         return tensor + math.exp(log_noise - log_unit), log_unit
 
 
-def check_noise(noise_var: object) -> float:
-    """Return the noise variance as a float that is not negative."""
+def check_noise(noise_var: object, like: Array) -> float:
+    """Return the noise variance as a float that is not negative; a torch scalar belongs beside torch arrays only."""
+    if is_torch(noise_var) and not is_torch(like):
+        raise BackendMismatchError(
+            "noise_var is a torch scalar and the arrays are numpy arrays. Use noise_var.item(), or torch arrays."
+        )
     value = float(noise_var.detach() if is_torch(noise_var) else noise_var)  # type: ignore[arg-type, attr-defined]
     if not 0 <= value < math.inf:
         raise ValueError(f"noise_var must be a finite number >= 0, a variance; got {value}.")

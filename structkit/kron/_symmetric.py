@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from structkit._backend.namespace import as_factors, get_namespace, is_torch
-from structkit._core.errors import NotSymmetricError
+from structkit._core.errors import NotFiniteError, NotSymmetricError
 from structkit._core.types import Array
 from structkit._core.validation import check_square
 from structkit.kron._centrosymmetric import centrosymmetric_eigh, is_centrosymmetric
@@ -65,7 +65,7 @@ def _eigh(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as err:
         if isinstance(err, np.linalg.LinAlgError):
             raise
-        raise ValueError("A factor contains NaN or infinity.") from err
+        raise NotFiniteError(f"A matrix of shape {a.shape} contains NaN or infinity.") from err
 
 
 def check_symmetric(arrays: Sequence[Array], operation: str) -> None:
@@ -82,7 +82,7 @@ def check_symmetric(arrays: Sequence[Array], operation: str) -> None:
             continue  # the usual case, three times cheaper than measuring the difference; NaN is not equal to itself
         difference, scale = float(abs(a - adjoint).max()), float(abs(a).max())  # type: ignore[arg-type]
         if not math.isfinite(scale):
-            raise ValueError(f"factors[{i}] of shape {tuple(a.shape)} contains NaN or infinity.")
+            raise NotFiniteError(f"factors[{i}] of shape {tuple(a.shape)} contains NaN or infinity.")
         if not difference <= 10 * a.shape[-1] * machine_eps(a) * scale:
             raise NotSymmetricError(
                 f"factors[{i}] of shape {tuple(a.shape)} is not symmetric: it differs from its (conjugate) transpose "

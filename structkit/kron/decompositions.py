@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from structkit._backend.namespace import as_factors, cast, get_namespace, is_torch, result_dtype
-from structkit._core.errors import NotPositiveDefiniteError, ShapeError
+from structkit._backend.namespace import as_factors, cast, check_memory_beside, get_namespace, is_torch, result_dtype
+from structkit._core.errors import NotFiniteError, NotPositiveDefiniteError, ShapeError
 from structkit._core.types import Array
-from structkit._core.validation import check_memory
 from structkit.kron._symmetric import check_symmetric, eigh, square_factors
 from structkit.kron.entries import check_index, no_dask
 
@@ -165,6 +164,9 @@ def kron_svd(factors: Sequence[Array]) -> KronSVD:
     """
     arrays = as_factors(factors)
     no_dask(*arrays)
+    for i, a in enumerate(arrays):
+        if not bool(get_namespace(a).all(get_namespace(a).isfinite(a))):
+            raise NotFiniteError(f"factors[{i}] of shape {tuple(a.shape)} contains NaN or infinity.")
     parts = [get_namespace(a).linalg.svd(a, full_matrices=False) for a in arrays]
     return KronSVD([p[0] for p in parts], [p[1] for p in parts], [p[2] for p in parts])
 
@@ -287,7 +289,7 @@ def kron_diag(factors: Sequence[Array]) -> Array:
     array([ 3.,  5.,  6., 10.])
     """
     arrays = square_factors(factors, "kron_diag")
-    check_memory(math.prod(a.shape[-1] for a in arrays) * 8, "The diagonal")
+    check_memory_beside(arrays[0], math.prod(a.shape[-1] for a in arrays) * 8, "The diagonal")
     result = None
     for a in arrays:
         d = get_namespace(a).linalg.diagonal(a)
@@ -329,7 +331,7 @@ def kron_rows(factors: Sequence[Array], index: Array) -> Array:
     dtype = result_dtype(*arrays)
     idx = check_index(index, [a.shape[0] for a in arrays], arrays[0])
     count = idx.shape[0]
-    check_memory(count * math.prod(a.shape[1] for a in arrays) * 8, "The rows")
+    check_memory_beside(arrays[0], count * math.prod(a.shape[1] for a in arrays) * 8, "The rows")
     result = None
     for d, a in enumerate(arrays):
         row = cast(a, dtype)[idx[:, d]]

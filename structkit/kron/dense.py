@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from structkit._backend.kernels import kernels, packed
-from structkit._backend.namespace import as_factors, cast, is_torch, result_dtype
+from structkit._backend.namespace import as_factors, cast, check_memory_beside, is_torch, result_dtype
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
-from structkit._core.validation import check_memory
 from structkit.kron.entries import no_dask
 from structkit.kron.khatri_rao import output_array
 
@@ -78,8 +77,7 @@ def kron(*factors: Array, out: np.ndarray | None = None) -> Array:
 def _kron_torch(tensors: list[Array], shape: tuple[int, int]) -> Array:
     """Kronecker product by broadcasting, which autograd follows."""
     first = tensors[0]
-    if str(first.device) == "cpu":  # type: ignore[attr-defined]
-        check_memory(math.prod(shape) * first.element_size(), "The dense Kronecker product")  # type: ignore[attr-defined]
+    check_memory_beside(first, math.prod(shape) * first.element_size(), "The dense Kronecker product")  # type: ignore[attr-defined]
     result = first
     for a in tensors[1:]:
         rows, columns = result.shape[0] * a.shape[0], result.shape[1] * a.shape[1]

@@ -234,7 +234,7 @@ def _cp_inputs(matrices: Sequence[Array], weights: Array | None) -> tuple[list[A
 def no_dask(*arrays: Array) -> None:
     """Raise for dask arrays, which only the products along modes accept."""
     if backend_name(*arrays) == "dask":
-        raise TypeError("Entries need arrays in memory; got a dask array. Call .compute() on it first.")
+        raise TypeError("This needs arrays in memory; got a dask array. Call .compute() on it first.")
 
 
 def check_length(values: Array, name: str, like: Array) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from structkit._backend.namespace import as_array, backend_name, cast, device_of, get_namespace, is_torch, result_dtype
-from structkit._core.errors import NotPositiveDefiniteError, ShapeError
+from structkit._core.errors import NotFiniteError, NotPositiveDefiniteError, ShapeError
 from structkit._core.types import Array
 from structkit.kron._spectrum import Spectrum, check_noise, check_shifted, outer, spectrum
 from structkit.kron._symmetric import is_complex, machine_eps, square_factors
@@ -121,7 +121,7 @@ def gaussian_evidence(factors: Sequence[Array], y: Array, noise_var: float, *, g
     data = as_array(y, "y")
     backend_name(data, *arrays)
     _check_shapes(arrays, data)
-    noise = check_noise(noise_var)
+    noise = check_noise(noise_var, data)
     dtype = result_dtype(data, *arrays)
     arrays, data = [cast(a, dtype) for a in arrays], cast(data, dtype)
     if is_torch(data):
@@ -163,7 +163,9 @@ def _compute(arrays: Sequence[Array], y: Array, noise: float, grad: bool) -> Evi
     quadratic = float(xp.sum((z.conj() * q).real if complex_data else z * q, dtype=xp.float64))
     value = -half * (quadratic + _logdet(spec, tensor, log_unit, noise, xp) + count * log_two_pi)
     if not math.isfinite(quadratic):
-        raise ValueError("y contains NaN or infinity, or its scale over noise_var overflows. Mask missing data first.")
+        raise NotFiniteError(
+            "y contains NaN or infinity, or its scale over noise_var overflows. Mask missing data first."
+        )
     if not grad:
         return Evidence(value, None)
     inverse = 1 / tensor

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import NamedTuple, TypeAlias, Union
 
-from structkit._backend.namespace import as_array, cast, get_namespace, result_dtype
+from structkit._backend.namespace import as_array, backend_name, cast, get_namespace, result_dtype
 from structkit._core.errors import ConvergenceWarning, ShapeError
 from structkit._core.results import Result
 from structkit._core.types import Array
@@ -141,6 +141,7 @@ def solve_cg(
         guess = as_array(x0, "x0")
         if tuple(guess.shape) != tuple(rhs.shape):
             raise ShapeError(f"x0 has shape {tuple(guess.shape)}; expected that of b, {tuple(rhs.shape)}.")
+        backend_name(rhs, guess)
         start = _as_columns(xp, cast(guess, dtype))[0]
     limit = min(10 * columns.shape[0], DEFAULT_MAX_ITER) if max_iter is None else max_iter
     results: list[Result] = []

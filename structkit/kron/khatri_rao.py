@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from structkit._backend.kernels import kernels, packed
-from structkit._backend.namespace import as_array, as_factors, backend_name, cast, is_torch, result_dtype
+from structkit._backend.namespace import (
+    as_array,
+    as_factors,
+    backend_name,
+    cast,
+    check_memory_beside,
+    is_torch,
+    result_dtype,
+)
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit._core.validation import check_memory
@@ -61,6 +69,8 @@ def khatri_rao(matrices: Sequence[Array], *, out: np.ndarray | None = None) -> A
         if out is not None:
             raise TypeError("out works with numpy arrays; got torch tensors.")
         result = cast(arrays[0], dtype)
+        n_bytes = math.prod(a.shape[0] for a in arrays) * rank * result.element_size()  # type: ignore[attr-defined]
+        check_memory_beside(result, n_bytes, "The Khatri-Rao product")
         for a in arrays[1:]:
             result = (result[:, None, :] * a).reshape(-1, rank) if rank else result.new_zeros((len(result) * len(a), 0))  # type: ignore[attr-defined]
         return result

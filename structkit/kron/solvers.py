@@ -94,7 +94,7 @@ def kron_solve(factors: Sequence[Array], b: Array, *, noise_var: float = 0.0, as
     check_vector(rhs, tuple(a.shape[-1] for a in arrays), "b")
     dtype = result_dtype(rhs, *arrays)
     arrays, rhs = [cast(a, dtype) for a in arrays], cast(rhs, dtype)
-    noise = check_noise(noise_var)
+    noise = check_noise(noise_var, rhs)
     if any(a.ndim > 2 for a in arrays):
         return _batched(arrays, rhs, noise_var, assume)
     check_assumption(arrays, assume)

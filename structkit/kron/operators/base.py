@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, backend_name, cast, device_of, get_namespace, is_torch, result_dtype
+from structkit._backend.namespace import (
+    as_array,
+    backend_name,
+    cast,
+    check_memory_beside,
+    device_of,
+    get_namespace,
+    is_torch,
+    result_dtype,
+)
 from structkit._core.errors import BackendMismatchError, DensificationWarning, ShapeError, SizeError
 from structkit._core.types import Array, Shape
-from structkit._core.validation import check_memory, check_vector
+from structkit._core.validation import check_vector
 from structkit.kron.operators.common import (
     ADD,
     MATMUL,
     SCALE,
     Context,
     Scalar,
+    check_scalar,
     complex_of,
     is_complex,
     is_scalar,
@@ -124,7 +134,7 @@ class LinearOperator:
         return ctx.xp.concat(out) if out else ctx.zeros((0,))
 
     def _trace(self, ctx: Context) -> Array:
-        check_memory(self.shape[0] * self._itemsize(), f"A vector of {self!r}")
+        self._check_memory(self.shape[0], f"A vector of {self!r}")
         return ctx.xp.sum(self._diagonal(ctx))
 
     # ---- description --------------------------------------------------------------------------------
@@ -151,6 +161,10 @@ class LinearOperator:
 
     def _itemsize(self) -> int:
         return self.dtype.itemsize  # type: ignore[attr-defined]
+
+    def _check_memory(self, count: int, what: str) -> None:
+        """Raise unless `count` numbers fit on the operator's device."""
+        check_memory_beside(self._arrays[0] if self._arrays else None, count * self._itemsize(), what)
 
     # ---- application --------------------------------------------------------------------------------
     def _prepare(self, x: object, sizes: Shape) -> Array:
@@ -250,6 +264,7 @@ class LinearOperator:
                     "* scales an operator by a number. Use @ for products and structkit.kron.hadamard for entrywise."
                 )
             return NotImplemented
+        check_scalar(scalar, self._backend)
         return SCALE(self, plain_scalar(scalar))
 
     __rmul__ = __mul__
@@ -297,7 +312,7 @@ class LinearOperator:
                 f"The dense matrix of {self!r} takes {n_bytes} bytes and max_bytes is {max_bytes}. "
                 "Keep the operator, or raise max_bytes."
             )
-        check_memory(n_bytes, f"The dense matrix of {self!r}")
+        self._check_memory(math.prod(self.shape), f"The dense matrix of {self!r}")
         return self._dense(self._context())
 
     def diagonal(self) -> Array:
@@ -311,7 +326,7 @@ class LinearOperator:
             If a vector of this length does not fit in memory.
         """
         self._check_square("diagonal")
-        check_memory(self.shape[0] * self._itemsize(), f"A vector of {self!r}")
+        self._check_memory(self.shape[0], f"A vector of {self!r}")
         return self._diagonal(self._context())
 
     def trace(self) -> Array:
@@ -337,7 +352,7 @@ class LinearOperator:
 
         if self._backend not in (None, "numpy"):
             raise BackendMismatchError(f"scipy operators act on numpy arrays; this one holds {self._backend} arrays.")
-        check_memory(max(self.shape) * self._itemsize(), f"A vector of {self!r}")
+        self._check_memory(max(self.shape), f"A vector of {self!r}")
         adjoint = self.H
         return ScipyLinearOperator(
             self.shape,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, Union
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, is_torch
-from structkit._core.errors import ShapeError
+from structkit._backend.namespace import as_array, is_dask, is_torch
+from structkit._core.errors import BackendMismatchError, ShapeError
 from structkit._core.types import Array, Shape
 from structkit.kron.dispatch import BinaryRules
 
@@ -26,6 +26,7 @@ __all__ = [
     "Context",
     "Scalar",
     "as_float",
+    "check_scalar",
     "complex_of",
     "eps_of",
     "freeze",
@@ -65,6 +66,11 @@ class Context(NamedTuple):
 def freeze(x: object, name: str, ndim: int | None = None) -> Array:
     """Return `x` as a numeric array; numpy arrays as read-only views, so that no operator edits its parts."""
     a = as_array(x, name)
+    if is_dask(a):
+        raise TypeError(
+            f"{name} is a dask array; operators hold numpy or torch arrays. Call .compute() on it first, or use "
+            "kron_matmul, which takes dask arrays to be multiplied."
+        )
     if ndim is not None and a.ndim != ndim:
         raise ShapeError(f"{name} has shape {tuple(a.shape)}; expected {ndim} dimension{'s' if ndim > 1 else ''}.")
     if isinstance(a, np.ndarray):
@@ -101,6 +107,14 @@ def is_scalar(x: object) -> bool:
 def plain_scalar(x: Scalar) -> Scalar:
     """Turn numpy scalars into Python numbers, which promote nothing; torch scalars keep their gradient."""
     return x.item() if isinstance(x, (np.generic, np.ndarray)) else x
+
+
+def check_scalar(scalar: object, backend: str | None) -> None:
+    """Raise if a torch scalar meets numpy arrays."""
+    if is_torch(scalar) and backend == "numpy":
+        raise BackendMismatchError(
+            "A torch scalar meets an operator of numpy arrays. Use a Python number (scalar.item()), or torch arrays."
+        )
 
 
 def complex_of(dtype: object) -> object:

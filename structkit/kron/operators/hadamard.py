@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from structkit._backend.namespace import cast, result_dtype
+from structkit._backend.namespace import backend_name, cast, result_dtype
 from structkit._core.errors import DensificationWarning, ShapeError
 from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.common import HADAMARD, SCALE
@@ -54,6 +54,7 @@ def hadamard(a: object, b: object) -> LinearOperator:
     left, right = as_operator(a), as_operator(b)
     if left.shape != right.shape:
         raise ShapeError(f"Operators of shapes {left.shape} and {right.shape} have no entrywise product.")
+    backend_name(*left._arrays, *right._arrays)
     return HADAMARD(left, right)
 
 

@@ -13,7 +13,7 @@ from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
 from structkit.kron.operators.base import LinearOperator
-from structkit.kron.operators.common import Context, Scalar, eps_of, is_complex, plain_scalar
+from structkit.kron.operators.common import Context, Scalar, check_scalar, eps_of, is_complex, plain_scalar
 from structkit.kron.operators.convert import as_operator
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
@@ -86,6 +86,7 @@ class Kronecker(LinearOperator):
             column_sizes=columns,
             is_complex=is_complex(scale),
         )
+        check_scalar(scale, self._backend)
         self.factors: tuple[LinearOperator, ...] = tuple(_widen(f, self.dtype) for f in flat)
         self.scale: Scalar = scale
         self._arrays_of_factors: list[Array] | None = None

@@ -8,7 +8,7 @@ from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit._core.validation import check_square
 from structkit.kron.operators.base import LinearOperator
-from structkit.kron.operators.common import SCALE, Context, Scalar, freeze
+from structkit.kron.operators.common import SCALE, Context, Scalar, check_scalar, freeze
 from structkit.kron.operators.diagonal import Diagonal, Identity
 from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.lazy import Scaled
@@ -64,6 +64,7 @@ class KroneckerPlusDiagonal(LinearOperator):
             )
         sizes = self.kron.row_sizes
         super().__init__(self.kron.shape, (self.kron, self.diag), row_sizes=sizes, column_sizes=sizes)
+        check_scalar(self.shift, self._backend)
         if self.shift is not None:
             self.kind = "scalar"
         else:

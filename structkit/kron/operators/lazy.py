@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from structkit._core.types import Array
 from structkit.kron.operators.base import LinearOperator
-from structkit.kron.operators.common import MATMUL, SCALE, Context, Scalar, is_complex, plain_scalar
+from structkit.kron.operators.common import MATMUL, SCALE, Context, Scalar, check_scalar, is_complex, plain_scalar
 
 __all__ = ["Product", "Scaled", "Sum"]
 
@@ -43,6 +43,7 @@ class Scaled(LinearOperator):
         super().__init__(
             op.shape, (op,), row_sizes=op.row_sizes, column_sizes=op.column_sizes, is_complex=is_complex(scalar)
         )
+        check_scalar(scalar, self._backend)
         self.scalar = plain_scalar(scalar)
         self.op = op
 

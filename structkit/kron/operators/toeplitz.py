@@ -46,9 +46,10 @@ class Toeplitz(LinearOperator):
         self.row = freeze(xp.conj(self.column) if row is None else row, "row", 1)
         if self.column.shape[0] == 0 or self.row.shape[0] == 0:
             raise ShapeError("A Toeplitz operator needs at least one row and one column.")
-        if bool(self.column[0] != self.row[0]):
+        corner, again = self.column[0], self.row[0]
+        if bool(corner != again) and not bool((corner != corner) & (again != again)):  # NaN agrees with NaN
             raise ShapeError(
-                f"column[0] is {complex(self.column[0])} and row[0] is {complex(self.row[0])}; "  # type: ignore[arg-type]
+                f"column[0] is {complex(corner)} and row[0] is {complex(again)}; "
                 "both are the corner entry and must agree (a Hermitian Toeplitz matrix has a real diagonal)."
             )
         super().__init__((self.column.shape[0], self.row.shape[0]), (self.column, self.row))

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable, Sequence
 
 from structkit._backend.namespace import is_torch
-from structkit._core.errors import NotSymmetricError
+from structkit._core.errors import NotSymmetricError, SingularFactorError
 from structkit._core.types import Array
 from structkit.kron._implicit import detached, records_gradient
 from structkit.kron.decompositions import kron_slogdet
@@ -188,7 +188,9 @@ def _recorded(factors: Sequence[LinearOperator], shift: Scalar, *, is_sum: bool)
 
     if is_complex(shift):
         raise NotSymmetricError(f"The diagonal shift {shift} is complex.")
-    ctx = Kronecker(*factors)._context()
+    whole = Kronecker(*factors)
+    whole._check_memory(whole.shape[0], f"The spectrum of {whole!r}")
+    ctx = whole._context()
     parts = []
     for i, f in enumerate(factors):
         if isinstance(f, (Diagonal, Identity)):
@@ -205,6 +207,7 @@ def _of_general_factors(
 ) -> SlogdetResult:
     """Factors that are not symmetric: eigenvalues of the product or sum, times a number, plus another."""
     ctx = op._context()
+    op._check_memory(2 * op.shape[0], f"The spectrum of {op!r}")
     parts = [ctx.xp.linalg.eigvals(f._dense(ctx)) for f in op.factors]
     values = functools.reduce(lambda v, w: combine(v[:, None], w[None, :]).reshape(-1), parts)
     sign, logabs = _of_eigenvalues(ctx, scale * values + shift)  # type: ignore[operator]
@@ -234,13 +237,17 @@ def _low_rank(op: LowRankPlusDiagonal) -> SlogdetResult:
 
 @SLOGDET.register(BlockTridiagonal)
 def _blocks(op: BlockTridiagonal) -> SlogdetResult:
-    return _result(op._context(), *(BlockLU(op) if is_torch(op.diag) else BandedBlocks(op)).slogdet())
+    factored = BlockLU(op) if is_torch(op.diag) else BandedBlocks(op, check=False)
+    return _result(op._context(), *factored.slogdet())
 
 
 @SLOGDET.register(Sparse)
 def _sparse(op: Sparse) -> SlogdetResult:
     require_square(op, "slogdet")
-    return _result(op._context(), *SparseLU(op.matrix).slogdet())
+    try:
+        return _result(op._context(), *SparseLU(op.matrix, check=False).slogdet())
+    except SingularFactorError:  # a pivot is zero
+        return _result(op._context(), 0.0, -math.inf)
 
 
 @SLOGDET.register(Congruence)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from structkit._backend.namespace import cast, get_namespace, is_torch, result_dtype
-from structkit._core.errors import NotSymmetricError, SingularFactorError, StructKitError
+from structkit._core.errors import NotFiniteError, NotSymmetricError, SingularFactorError, StructKitError
 from structkit._core.types import Array
 from structkit.kron.operators.common import as_float, eps_of
 
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_array
 
-__all__ = ["LU", "SparseLU", "TriangularSolve", "by_columns", "check_hermitian", "hermitian_gap", "hermitian_tolerance"]
+__all__ = [
+    "LU",
+    "SparseLU",
+    "TriangularSolve",
+    "by_columns",
+    "check_finite",
+    "check_hermitian",
+    "hermitian_gap",
+    "hermitian_tolerance",
+]
 
 
 def by_columns(solve: Callable[[Array], Array], B: Array) -> Array:
@@ -30,13 +39,22 @@ def by_columns(solve: Callable[[Array], Array], B: Array) -> Array:
     return xp.moveaxis(solve(flat).reshape((n, *batch, k)), 0, -2)  # type: ignore[arg-type]
 
 
-def hermitian_gap(A: Array) -> float:
+def check_finite(A: Array, name: str = "matrix") -> None:
+    """Raise if an array contains NaN or infinity."""
+    xp = get_namespace(A)
+    if not bool(xp.all(xp.isfinite(A))):
+        raise NotFiniteError(f"{name} of shape {tuple(A.shape)} contains NaN or infinity.")
+
+
+def hermitian_gap(A: Array, name: str = "matrix") -> float:
     """Largest deviation from Hermitian symmetry relative to the largest entry."""
     xp = get_namespace(A)
     if A.shape[0] == 0:
         return 0.0
     gap = xp.max(xp.abs(A - xp.conj(xp.matrix_transpose(A))))
     size = as_float(xp.max(xp.abs(A)))
+    if not math.isfinite(size):
+        check_finite(A, name)
     return as_float(gap) / size if size > 0 else 0.0
 
 
@@ -47,7 +65,7 @@ def hermitian_tolerance(A: Array) -> float:
 
 def check_hermitian(A: Array, operation: str, name: str = "matrix") -> None:
     """Raise unless a matrix is Hermitian to ``10 n eps`` of its largest entry."""
-    gap = hermitian_gap(A)
+    gap = hermitian_gap(A, name)
     if not gap <= hermitian_tolerance(A):
         raise NotSymmetricError(
             f"{name} of shape {tuple(A.shape)} is not symmetric (Hermitian): largest relative difference to its "
@@ -56,12 +74,13 @@ def check_hermitian(A: Array, operation: str, name: str = "matrix") -> None:
         )
 
 
-def _check_rcond(rcond: float, shape: tuple[int, ...], dtype: object) -> None:
+def _check_rcond(rcond: float, matrix: Array) -> None:
     """Raise unless the reciprocal condition is at least ``n eps``."""
-    if not rcond >= shape[0] * eps_of(dtype):
+    if not rcond >= matrix.shape[0] * eps_of(matrix.dtype):
+        check_finite(matrix)
         raise SingularFactorError(
-            f"matrix of shape {tuple(shape)} is singular to working precision: reciprocal condition {rcond:.2e}. "
-            'Add noise (a diagonal shift), or ask for the minimum-norm solution with method="pinv".'
+            f"matrix of shape {tuple(matrix.shape)} is singular to working precision: reciprocal condition {rcond:.2e}."
+            ' Add noise (a diagonal shift), or ask for the minimum-norm solution with method="pinv".'
         )
 
 
@@ -81,7 +100,7 @@ class LU:
             return
         xp = get_namespace(matrix)
         if is_torch(matrix):
-            self.lu, self.pivots = xp.linalg.lu_factor(matrix)
+            self.lu, self.pivots, _ = xp.linalg.lu_factor_ex(matrix)
             rcond = self._torch_rcond()
         else:
             from scipy.linalg import get_lapack_funcs
@@ -91,7 +110,7 @@ class LU:
             anorm = np.abs(matrix).sum(axis=0).max()  # type: ignore[call-overload]
             rcond = float(gecon(self.lu, anorm)[0]) if info == 0 and math.isfinite(anorm) else 0.0
         self.rcond = rcond
-        _check_rcond(rcond, matrix.shape, matrix.dtype)
+        _check_rcond(rcond, matrix)
 
     def _torch_rcond(self) -> float:
         """Exact reciprocal condition in the one-norm: torch has no estimator."""
@@ -163,7 +182,7 @@ class TriangularSolve:
             (trcon,) = get_lapack_funcs(("trcon",), (matrix,))
             rcond = float(trcon(matrix, uplo="L" if lower else "U")[0])
         self.rcond = rcond
-        _check_rcond(rcond, matrix.shape, matrix.dtype)
+        _check_rcond(rcond, matrix)
 
     def _solve(self, B: Array, adjoint: bool) -> Array:
         if self.matrix.shape[0] == 0 or B.shape[-1] == 0:
@@ -194,22 +213,28 @@ class SparseLU:
     Parameters
     ----------
     matrix : scipy.sparse.csr_array, shape ``(n, n)``
+    check : bool
+        Refuse a matrix that is singular to working precision, not only one with a zero pivot. Default True.
     """
 
-    def __init__(self, matrix: csr_array) -> None:
+    def __init__(self, matrix: csr_array, *, check: bool = True) -> None:
         from scipy.sparse.linalg import splu
 
         self.matrix = matrix
         try:
             self.lu = splu(matrix.tocsc())
-        except RuntimeError as err:  # SuperLU's way to report an exactly zero pivot
+            pivots = np.abs(self.lu.U.diagonal())
+            # The spread of pivots bounds the condition from below; scipy offers no estimator for SuperLU.
+            rcond = float(pivots.min() / pivots.max()) if pivots.size else 1.0
+        except RuntimeError:  # SuperLU's way to report an exactly zero pivot
+            rcond, check = 0.0, True
+        if check and not rcond >= matrix.shape[0] * eps_of(matrix.dtype):
+            check_finite(matrix.data, "data of the sparse matrix")
             raise SingularFactorError(
-                f"sparse matrix of shape {matrix.shape} is singular: reciprocal condition 0. "
-                'Add noise (a diagonal shift), or ask for the minimum-norm solution with method="pinv".'
-            ) from err
-        pivots = np.abs(self.lu.U.diagonal())
-        # The spread of pivots bounds the condition from below; scipy offers no estimator for SuperLU.
-        _check_rcond(float(pivots.min() / pivots.max()) if pivots.size else 1.0, matrix.shape, matrix.dtype)
+                f"sparse matrix of shape {matrix.shape} is singular to working precision: reciprocal condition "
+                f"{rcond:.2e}. Add noise (a diagonal shift), or ask for the minimum-norm solution with "
+                'method="pinv".'
+            )
 
     def __getstate__(self) -> dict[str, object]:
         return {"matrix": self.matrix}

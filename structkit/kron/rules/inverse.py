@@ -32,7 +32,7 @@ from structkit.kron.operators.masked import Masked
 from structkit.kron.operators.sparse import Sparse
 from structkit.kron.operators.sum_of_kroneckers import SumOfKroneckers
 from structkit.kron.operators.toeplitz import Toeplitz
-from structkit.kron.rules.factorizations import LU, SparseLU, TriangularSolve
+from structkit.kron.rules.factorizations import LU, SparseLU, TriangularSolve, check_finite
 from structkit.kron.rules.preconditioners import closest_product, full_grid_inverse
 from structkit.kron.rules.simultaneous import check_positive, simultaneous_eigh
 from structkit.kron.rules.spectral import per_factor, real_diagonal
@@ -149,6 +149,7 @@ def _diagonal(op: Diagonal, **options: object) -> LinearOperator:
     largest = as_float(xp.max(size)) if op.shape[0] else 1.0
     # Each entry is its own system, so spread does no harm; only zeros and what is not finite do.
     if not (smallest > 0 and math.isfinite(largest)):
+        check_finite(op.values, "diagonal")
         raise SingularFactorError(
             f"Diagonal of size {op.shape[0]} is singular: reciprocal condition 0, entries from {smallest:.3e} to "
             f'{largest:.3e} in modulus. Ask for the minimum-norm solution with method="pinv".'

@@ -15,6 +15,7 @@ from structkit.kron.operators.kronecker import Kronecker
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.lazy import Scaled
 from structkit.kron.operators.toeplitz import Toeplitz
+from structkit.kron.rules.factorizations import check_finite
 from structkit.kron.rules.spectral import per_factor
 from structkit.kron.rules.tables import EIGH, PINV, densify
 
@@ -46,6 +47,7 @@ def _dense(op: Dense, rcond: float | None = None) -> LinearOperator:
 
 def _by_singular_values(op: Dense, rcond: float | None) -> Dense:
     xp = get_namespace(op.matrix)
+    check_finite(op.matrix)
     U, s, Vh = xp.linalg.svd(op.matrix, full_matrices=False)
     inverse = _reciprocal(s, _cutoff(rcond, s, max(op.shape)))
     return Dense((xp.conj(Vh).T * inverse) @ xp.conj(U).T)

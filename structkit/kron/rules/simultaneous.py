@@ -69,6 +69,7 @@ def whitened(first: Kronecker, second: Kronecker) -> Whitened:
     if not scales[1] > 0:
         raise NotPositiveDefiniteError(f"second is scaled by {scales[1]}; it must be positive definite.")
     ctx = ADD(first, second)._context()
+    first._check_memory(first.shape[0], f"The spectrum of {first!r}")
     xp, n = ctx.xp, first.shape[0]
     factors, roots = [], []
     logdet = n * xp.log(xp.real(ctx.ones(())) * scales[1])

@@ -20,7 +20,7 @@ from structkit.kron.operators.kronecker_plus_diagonal import KroneckerPlusDiagon
 from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.lazy import Scaled
 from structkit.kron.operators.toeplitz import Toeplitz
-from structkit.kron.rules.factorizations import check_hermitian
+from structkit.kron.rules.factorizations import check_finite, check_hermitian
 from structkit.kron.rules.tables import (
     EIGH,
     INVERSE,
@@ -151,6 +151,7 @@ def _svd_fallback(op: LinearOperator) -> SVDResult:
 
 @SVD.register(Dense)
 def _svd_dense(op: Dense) -> SVDResult:
+    check_finite(op.matrix)
     U, s, Vh = get_namespace(op.matrix).linalg.svd(op.matrix, full_matrices=False)
     return SVDResult(Dense(U), Diagonal(s), Dense(Vh))
 

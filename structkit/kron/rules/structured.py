@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ from structkit.kron.operators.kronecker_sum import KroneckerSum
 from structkit.kron.operators.low_rank import LowRankPlusDiagonal
 from structkit.kron.operators.toeplitz import Toeplitz
 from structkit.kron.products import kron_matmul
-from structkit.kron.rules.factorizations import LU, by_columns
+from structkit.kron.rules.factorizations import LU, by_columns, check_finite
 
 __all__ = ["BandedBlocks", "BlockLU", "Levinson", "SchurSum", "Woodbury", "durbin_logdet"]
 
@@ -106,11 +107,15 @@ class BandedBlocks:
     op : BlockTridiagonal
         With numpy arrays.
     positive : bool
-        Insist on positive definiteness instead of falling back to LU.
+        Insist on positive definiteness instead of falling back to LU. Default False.
+    check : bool
+        Refuse a matrix that is singular to working precision. Default True.
     """
 
-    def __init__(self, op: BlockTridiagonal, *, positive: bool = False) -> None:
+    def __init__(self, op: BlockTridiagonal, *, positive: bool = False, check: bool = True) -> None:
         self.op = op
+        for name in ("diag", "lower", "upper"):
+            check_finite(getattr(op, name), name)
         self.width = min(2 * op.row_sizes[1] - 1, op.shape[0] - 1)
         self.cholesky: np.ndarray | None = None
         if op.is_hermitian:
@@ -120,7 +125,7 @@ class BandedBlocks:
                 raise NotPositiveDefiniteError(
                     f"{op!r} is not Hermitian positive definite; cholesky needs that. Add a diagonal shift."
                 )
-            self._factorize_lu()
+            self._factorize_lu(check)
 
     def _band(self) -> np.ndarray:
         """LAPACK band storage: entry (i, j) in row ``2 * width + i - j``, the upper `width` rows left for fill."""
@@ -146,7 +151,7 @@ class BandedBlocks:
         except np.linalg.LinAlgError:
             return None
 
-    def _factorize_lu(self) -> None:
+    def _factorize_lu(self, check: bool) -> None:
         from scipy.linalg import get_lapack_funcs
 
         band = self._band()
@@ -154,7 +159,7 @@ class BandedBlocks:
         self.lu, self.pivots, info = gbtrf(band, self.width, self.width)
         norm = np.abs(band).sum(axis=0).max()
         rcond = float(gbcon(self.width, self.width, self.lu, self.pivots, norm)[0]) if info == 0 else 0.0
-        if not rcond >= self.op.shape[0] * eps_of(self.op.dtype):
+        if check and not rcond >= self.op.shape[0] * eps_of(self.op.dtype):
             raise SingularFactorError(
                 f"{self.op!r} is singular to working precision: reciprocal condition {rcond:.2e}. Add a diagonal shift."
             )
@@ -164,6 +169,8 @@ class BandedBlocks:
         if self.cholesky is not None:
             return 1.0, 2 * float(np.sum(np.log(self.cholesky[0].real)))
         diagonal = self.lu[2 * self.width]
+        if not diagonal.all():
+            return 0.0, -math.inf
         swaps = int(np.count_nonzero(self.pivots != np.arange(len(self.pivots))))
         return (-1) ** swaps * np.prod(diagonal / np.abs(diagonal)), float(np.sum(np.log(np.abs(diagonal))))
 
@@ -267,7 +274,12 @@ class Woodbury:
         if op.C is not None:
             small = cast(op.C, ctx.dtype) @ small
         self.capacitance = ctx.eye(U.shape[1]) + small
-        self.lu = LU(self.capacitance)
+        check_finite(self.capacitance, "U^H diag^-1 U")
+
+    @functools.cached_property
+    def lu(self) -> LU:
+        """Factors of the small matrix; raises for a singular one."""
+        return LU(self.capacitance)
 
     def slogdet(self) -> tuple[Array, Array]:
         """Sign and log absolute determinant, by the matrix determinant lemma."""

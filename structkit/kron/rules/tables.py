@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from structkit._core.errors import DensificationWarning, ShapeError
 from structkit._core.types import Array
+from structkit._core.validation import remedy
 from structkit.kron.dispatch import Rules
 from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.dense import Dense
@@ -100,8 +101,7 @@ def require_square(op: LinearOperator, operation: str) -> None:
     """Raise unless the operator is square."""
     if not op.is_square:
         raise ShapeError(
-            f"{type(op).__name__} has shape {op.shape}; {operation} needs a square operator. "
-            "Use structkit.kron.lstsq for rectangular ones."
+            f"{type(op).__name__} has shape {op.shape}; {operation} needs a square operator.{remedy(operation)}"
         )
 
 
@@ -110,6 +110,6 @@ def require_square_factors(op: LinearOperator, operation: str) -> None:
     for i, (m, n) in enumerate(zip(op.row_sizes, op.column_sizes, strict=True)):
         if m != n:
             raise ShapeError(
-                f"factors[{i}] has shape ({m}, {n}); {operation} of a Kronecker product needs every factor square. "
-                "Use structkit.kron.lstsq for rectangular factors."
+                f"factors[{i}] has shape ({m}, {n}); {operation} of a Kronecker product needs every factor square."
+                + remedy(operation)
             )
