@@ -50,7 +50,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"(__init__|/demo_)",
     "subsection_order": ["../examples/gp", "../examples/kron", "*"],
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "_site.ExampleOrder",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("structkit",),
     "reference_url": {"structkit": None},
