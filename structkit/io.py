@@ -14,13 +14,15 @@ __all__ = ["load"]
 _KINDS = {"GridGP": partial(unpack, GridGP)}
 
 
-def load(path: str | os.PathLike[str]) -> GridGP:
+def load(path: str | os.PathLike[str], *, device: str | None = None) -> GridGP:
     """Load a fitted object that was written by its ``save`` method.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+    device : str, optional
+        Torch device, such as ``"cpu"``, for an object that was fitted on another. Default: the same one.
 
     Returns
     -------
@@ -48,4 +50,4 @@ def load(path: str | os.PathLike[str]) -> GridGP:
     True
     """
     kind, values = read_archive(path, list(_KINDS))
-    return _KINDS[kind](values)
+    return _KINDS[kind](values, device)

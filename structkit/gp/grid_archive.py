@@ -9,6 +9,7 @@ import numpy as np
 
 from structkit._backend.namespace import device_of, is_torch, to_numpy
 from structkit._core.errors import StructKitError
+from structkit._core.types import Array
 from structkit.gp.covariance import FreeCovariance
 from structkit.gp.grid_data import AxisCovariance, GridData, GridModel, empty_template
 from structkit.gp.grid_options import start_kernels
@@ -45,8 +46,8 @@ def pack(model: GridGP) -> dict[str, object]:
         "start_kernels": _stored(start_kernels(model.kernels)),
         "output_device": device_of(model._like) if is_torch(model._like) else None,
         "work_device": device_of(data.template) if is_torch(data.template) else None,
-        "noise_var": fitted.noise_var,
-        "mean": fitted.mean,
+        "noise_var": np.asarray(fitted.noise_var),
+        "mean": np.asarray(fitted.mean),
         "y": data.y,
         "weights": data.weights,
         "coefficients": to_numpy(posterior.coefficients),
@@ -61,20 +62,21 @@ def pack(model: GridGP) -> dict[str, object]:
     return out
 
 
-def unpack(cls: type[_T], values: Mapping[str, object]) -> _T:
-    """Rebuild a fitted model from what `pack` gathered."""
+def unpack(cls: type[_T], values: Mapping[str, object], device: str | None = None) -> _T:
+    """Rebuild a fitted model from what `pack` gathered; `device` replaces the torch device it was fitted on."""
     try:
-        return _unpack(cls, values)
+        return _unpack(cls, values, device)
     except KeyError as err:
         raise StructKitError(f"The file holds no {err}, so it is not a complete GridGP. Save the model again.") from err
 
 
-def _unpack(cls: type[_T], v: Mapping[str, Any]) -> _T:
+def _unpack(cls: type[_T], v: Mapping[str, Any], device: str | None) -> _T:
     start = [_kernel(k) for k in v["start_kernels"]]
     model = cls(start, noise_var=v["noise_setting"], random_state=v["random_state"], **v["settings"])
+    model.device = model.device if model.device is None or device is None else device
     coords = tuple(v[f"coords_{d}"] if has else None for d, has in enumerate(v["has_coords"]))
     y = v["y"]
-    data = GridData(coords, y, v["weights"], empty_template(y.dtype, v["work_device"]))
+    data = GridData(coords, y, v["weights"], _template(y.dtype, v["work_device"], device))
     kernels = tuple(_kernel(k) for k in v["kernels"])
     fitted = GridModel(kernels, v["noise_var"], v["mean"], v["axes"]["noise"], v["axes"]["mean"])
     posterior = GridPosterior(
@@ -86,11 +88,20 @@ def _unpack(cls: type[_T], v: Mapping[str, Any]) -> _T:
         bases=[AxisBasis(v[f"values_{d}"], v[f"vectors_{d}"]) for d in range(len(coords))],
         coefficients=v["coefficients"],
     )
-    model._store(fitted, data, posterior, v.get("cell_noise"), empty_template(y.dtype, v["output_device"]))
+    model._store(fitted, data, posterior, v.get("cell_noise"), _template(y.dtype, v["output_device"], device))
     for name in _RESULTS:
         setattr(model, name, v["results"][name])
     model._seed = v["seed"]
     return model
+
+
+def _template(dtype: np.dtype, stored: str | None, device: str | None) -> Array:
+    """Empty array like that of the fit, on another device if one is given."""
+    used = stored if stored is None or device is None else device
+    try:
+        return empty_template(dtype, used)
+    except (AssertionError, RuntimeError) as err:  # how torch says that a device is missing
+        raise StructKitError(f"Device {used!r} of the stored model: {err}. Load it with device='cpu'.") from err
 
 
 def _plain(value: Any) -> Any:

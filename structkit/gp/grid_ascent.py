@@ -108,8 +108,8 @@ def climb(
     # In standardised units the objective, and so where the optimiser stops, does not depend on the units of the data.
     shift = evaluate.data.n_observed * math.log(free.unit)
     best = (-math.inf, model)
-    if not start.size:
-        return model, math.nan, True
+    if not start.size or progress.stopped:
+        return model, -math.inf, True
 
     def negative(vector: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal best
@@ -146,10 +146,10 @@ def climb(
         options={"maxiter": max_iter, "ftol": gain, "gtol": 1e-5},
     )
     progress.close()
-    # The line search also ends where the noise of an estimated gradient, or rounding, begins: convergence if the last
-    # steps gained nothing to speak of.
+    # At the limit, or where the noise of an estimated gradient or rounding ended the line search, what counts is whether
+    # the last steps still gained anything to speak of.
     flat = len(trace) > 1 and trace[-1] - trace[-2] <= LEAST_GAIN * options.learning_tol * max(
         abs(trace[-1] + shift), 1
     )
-    limit = outcome.status == 2 and (flat or evaluate.method == "iterative")
-    return best[1], best[0], bool(outcome.status == 0 or limit or progress.stopped)
+    settled = outcome.status == 0 or flat or (outcome.status == 2 and evaluate.method == "iterative")
+    return best[1], best[0], bool(settled or progress.stopped)

@@ -231,7 +231,9 @@ def check_grid(
     if not observed.any():
         raise ValueError("y has no observed cell.")
     template = template_of(values) if device is None else empty_template(host.dtype, device)
-    return GridData(tuple(checked), np.where(observed, host, 0), observed.astype(host.dtype), template)
+    # In one layout, whatever that of the input: sums in another order would round differently.
+    y_clean = np.ascontiguousarray(np.where(observed, host, 0))
+    return GridData(tuple(checked), y_clean, np.ascontiguousarray(observed, dtype=host.dtype), template)
 
 
 def empty_template(dtype: np.dtype, device: str | None) -> Array:

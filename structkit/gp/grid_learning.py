@@ -95,6 +95,8 @@ def sweep(
     model: GridModel, evaluate: Evaluator, options: LearningOptions, progress: Progress, stage: str, max_iter: int
 ) -> tuple[GridModel, bool]:
     """Repeat expectation maximisation until noise and covariance settle to `learning_tol`."""
+    if progress.stopped:
+        return model, True
     progress.stage(stage, max_iter)
     moments: Moments | None = None
     converged = False

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import scipy.linalg
 
 from structkit._backend.namespace import get_namespace, to_numpy
-from structkit._core.errors import ConvergenceWarning
-from structkit._core.results import STATUS
 from structkit._core.types import Array
 from structkit.gp.grid_data import GridData, GridModel
 from structkit.gp.grid_evidence import dense_factor, iterative_value, observed_covariance
@@ -191,8 +188,12 @@ class GridPosterior:
             flat[begin : begin + block] -= (half * half).sum(0)
         return np.maximum(out, 0.0)
 
-    def draw(self, n: int, rng: np.random.Generator, *, tol: float, smoothed: bool = False) -> Array:
+    def draw(
+        self, n: int, rng: np.random.Generator, *, tol: float, smoothed: bool = False
+    ) -> tuple[Array, CoefficientSolve | None]:
         r"""Draw deviations of the coefficients from their posterior mean, shape ``(n, r_1, ..., r_D)``.
+
+        Also returns a solve that did not converge, if there was one.
 
         Perturb and solve: ``A^{-1} (\xi_1 + R^T W^{1/2} \xi_2)`` has covariance ``A^{-1}``. With ``smoothed=True`` each
         draw is replaced by its conditional mean given completed data; those plus the exact variance of the completed
@@ -224,23 +225,17 @@ class GridPosterior:
                 completed = gap * s.to_grid(c) + gap**0.5 * extra
                 c = s.from_grid(completed) / (1.0 + omega * s.prior)
             parts.append(c)
-        if worst is not None:
-            warnings.warn(
-                f"Posterior draws have an estimated error of {worst.error:.2g} posterior standard deviations "
-                f"(tol={tol:g}) after {worst.n_iter} iterations. {STATUS[worst.status]}",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return xp.concat(parts)
+        return xp.concat(parts), worst
 
     def sample(
         self, coords: Sequence[np.ndarray | None], n: int, rng: np.random.Generator, *, tol: float
-    ) -> np.ndarray:
-        """Draw functions, shape ``(n, m_1, ..., m_D)``, in units of the data."""
+    ) -> tuple[np.ndarray, CoefficientSolve | None]:
+        """Draw functions, shape ``(n, m_1, ..., m_D)``, in units of the data; and a solve that did not converge."""
         rows, _ = self.weights_at(coords)
-        u = to_numpy(self._map(self.draw(n, rng, tol=tol) + self.coefficients, rows)).copy()
+        c, unsettled = self.draw(n, rng, tol=tol)
+        u = to_numpy(self._map(c + self.coefficients, rows)).copy()
         u += self._prior_remainder(coords, rows, n, rng)
-        return u * self.output_scale(coords) + self.model.mean_grid(u.ndim - 1)
+        return u * self.output_scale(coords) + self.model.mean_grid(u.ndim - 1), unsettled
 
     def _prior_remainder(
         self, coords: Sequence[np.ndarray | None], rows: Sequence[np.ndarray], n: int, rng: np.random.Generator

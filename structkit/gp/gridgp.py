@@ -24,6 +24,7 @@ from structkit.gp.grid_data import AxisCovariance, GridData, GridModel
 from structkit.gp.grid_learning import Evaluator, learn
 from structkit.gp.grid_options import new_coordinates, prepare
 from structkit.gp.grid_posterior import GridPosterior
+from structkit.gp.solver import CoefficientSolve
 
 __all__ = ["GridGP"]
 
@@ -247,11 +248,7 @@ class GridGP(Estimator):
                 f"Learning stopped after max_learning_iter={self.max_learning_iter} steps before settling; raise it."
             )
         if posterior.info is not None and not solved:
-            self._warn(
-                f"The posterior mean has an estimated error of {posterior.info.error:.2g} posterior standard "
-                f"deviations (tol={self.tol:g}) after {posterior.info.n_iter} iterations. "
-                f"{STATUS[posterior.info.status]}"
-            )
+            self._warn(_unsettled("The posterior mean has", posterior.info, self.tol))
         return self
 
     def _store(
@@ -264,7 +261,7 @@ class GridGP(Estimator):
     ) -> None:
         """Set the fitted attributes that follow from model, data and posterior."""
         self._model, self._data, self._posterior, self._cell_noise = model, data, posterior, cell_noise
-        self._like = like
+        self._like, self._n_samples = like, self.n_samples
         self._smoothed: Array | None = None
         self.kernels_ = model.kernels
         noise = model.noise_var if cell_noise is None else cell_noise
@@ -307,7 +304,10 @@ class GridGP(Estimator):
             return mean
         if self.method_ == "iterative" and self._smoothed is None:
             rng = np.random.default_rng(self._seed)
-            self._smoothed = self._posterior.draw(self.n_samples, rng, tol=max(self.tol, 3e-2), smoothed=True)
+            tol = max(self._posterior.tol, 3e-2)
+            self._smoothed, unsettled = self._posterior.draw(self._n_samples, rng, tol=tol, smoothed=True)
+            if unsettled is not None:
+                self._warn(_unsettled("Posterior draws have", unsettled, tol))
         variance = self._posterior.variance(targets, self._smoothed)
         if include_noise:
             variance = variance + self._noise_at(targets)
@@ -331,12 +331,14 @@ class GridGP(Estimator):
             In units of `y`, without noise.
         """
         self._check_fitted("kernels_")
-        if n < 1:
-            raise ValueError(f"n={n}; expected at least one sample.")
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"n={n!r}; expected at least one sample.")
         rng = check_random_state(random_state)
-        return self._out(
-            self._posterior.sample(new_coordinates(self._model, self._data, coords), n, rng, tol=max(self.tol, 1e-2))
-        )
+        targets, tol = new_coordinates(self._model, self._data, coords), max(self._posterior.tol, 1e-2)
+        samples, unsettled = self._posterior.sample(targets, n, rng, tol=tol)
+        if unsettled is not None:
+            self._warn(_unsettled("Posterior draws have", unsettled, tol))
+        return self._out(samples)
 
     def score(self, coords: Sequence[object] | None, y: Array) -> float:
         """Return the coefficient of determination of the prediction on the observed cells of `y`.
@@ -392,12 +394,22 @@ class GridGP(Estimator):
         write_archive(path, "GridGP", pack(self))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, device: str | None = None) -> Self:
         """Read a model written by `save`.
 
         Parameters
         ----------
         path : str or path-like
             The file.
+        device : str, optional
+            Torch device, such as ``"cpu"``, for a model that was fitted on another. Default: the same one.
         """
-        return unpack(cls, read_archive(path, ["GridGP"])[1])
+        return unpack(cls, read_archive(path, ["GridGP"])[1], device)
+
+
+def _unsettled(what: str, solve: CoefficientSolve, tol: float) -> str:
+    """Say how far a solve came that did not converge."""
+    return (
+        f"{what} an estimated error of {solve.error:.2g} posterior standard deviations (tol={tol:g}) after "
+        f"{solve.n_iter} iterations. {STATUS[solve.status]}"
+    )
