@@ -22,9 +22,9 @@ Pair = tuple[int, int]
 
 # Largest group of merged factors worth considering: beyond it GEMM gains nothing from another merge.
 MAX_MERGE = 64
-# Sizes of square factors that the compiled chain kernel knows, and its time per element and stage.
+# Sizes of square factors that the compiled chain kernel knows, and its time per element and row of a factor.
 CHAIN_SIZES = (2, 3, 4)
-CHAIN_STAGE_SECONDS = {"f": 0.2e-9, "c": 1.0e-9}
+CHAIN_SECONDS = {"f": 0.06e-9, "c": 0.26e-9}
 # Loading the compiled kernel takes half a second once: smaller products do not ask for it.
 CHAIN_FROM = 512
 TORCH_MERGE = 32
@@ -93,14 +93,15 @@ def choose(shapes: Sequence[Pair], dtype: np.dtype, k: int, namespace: str, kern
 
 def _chain(shapes: Sequence[Pair], dtype: np.dtype, k: int) -> tuple[float, Choice]:
     """Stages of the compiled kernel: neighbouring 2 x 2 factors pair up, for the same operations in half the stages."""
-    segments, i = [], 0
+    segments, i, rows = [], 0, 0
     while i < len(shapes):
         step = 2 if shapes[i : i + 2] == [(2, 2), (2, 2)] else 1
         segments.append((i, i + step))
+        rows += shapes[i][0] ** step
         i += step
     elements = k * math.prod(n for _, n in shapes)
-    per_stage = CHAIN_STAGE_SECONDS[dtype.kind] * dtype.itemsize / (16 if dtype.kind == "c" else 8)
-    seconds = 6e-6 + elements * (0.1e-9 * dtype.itemsize + per_stage * len(segments))
+    per_row = CHAIN_SECONDS[dtype.kind] * dtype.itemsize / (16 if dtype.kind == "c" else 8)
+    seconds = 6e-6 + elements * (0.1e-9 * dtype.itemsize + per_row * rows)
     return seconds, Choice("chain", tuple(segments), tuple(range(len(segments))))
 
 
