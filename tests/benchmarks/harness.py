@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["OURS", "Row", "compare", "copy_bandwidth", "gemm_peak", "measure", "n_threads", "optional"]
+__all__ = ["OURS", "Row", "compare", "copy_bandwidth", "gemm_peak", "measure", "n_threads", "optional", "share_of_gemm"]
 
 OURS = "structkit"
 MIN_SAMPLE = 2e-3  # seconds; shorter calls are repeated inside of one sample
@@ -258,6 +258,30 @@ def _best_of(call: Callable[[], object], repeats: int = 12) -> float:
         call()
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def share_of_gemm(
+    case: str, ours: Callable[[], object], flops: float, gate: float, *, dtype: str = "float64", budget: float = 1.0
+) -> list[Row]:
+    """Rate of `ours`, which does `flops` operations, over that of a large square product measured in turn with it."""
+    n = 256 if _QUICK else 1024
+    a = np.random.default_rng(0).standard_normal((n, n)).astype(dtype)
+    out = np.empty_like(a)
+    work = {OURS: flops, "GEMM peak": (8.0 if a.dtype.kind == "c" else 2.0) * n**3}
+    calls = {OURS: ours, "GEMM peak": lambda: np.matmul(a, a, out=out)}
+    threads = n_threads()
+    with limit_threads(threads):
+        runners = [_prepare(name, call, None, _no_score)[0] for name, call in calls.items()]
+        _measure(runners, 0.0 if _QUICK else min(budget, _MAX_BUDGET))
+    best = {r.name: min(r.samples) for r in runners}
+    rate = {name: work[name] / best[name] for name in calls}
+    share = rate[OURS] / rate["GEMM peak"]
+    first = Row(
+        case, OURS, dtype, threads, best[OURS], float(np.median(runners[0].samples)), runners[0].first_call,
+        share_gemm=share, gate=gate, gate_peer="GEMM peak", gate_ratio=share,
+    )  # fmt: skip
+    second = Row(case, "GEMM peak", dtype, threads, best["GEMM peak"], float(np.median(runners[1].samples)))
+    return [first, second]
 
 
 def _no_score(result: np.ndarray) -> float:

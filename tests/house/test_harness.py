@@ -91,6 +91,16 @@ def test_rounds_and_long_first_calls(monkeypatch):
     assert len(calls) == 2
 
 
+def test_share_of_the_gemm_peak_is_a_ratio_of_rates():
+    n = 256  # in a quick run
+    a = np.ones((n, n))
+    twice = harness.share_of_gemm("case", lambda: (a @ a, a @ a), 4.0 * n**3, 0.2)[0]
+    idle = harness.share_of_gemm("case", lambda: slow(0), 4.0 * n**3, 0.2)[0]
+    assert twice.met
+    assert twice.share_gemm == twice.gate_ratio
+    assert not idle.met
+
+
 def test_shares_of_the_limits():
     row = rows(flops=1e6, bytes_moved=1e6)[OURS]
     assert 0 < row.share_gemm < 1
