@@ -21,8 +21,10 @@ from structkit.kron import (
     Kronecker,
     KroneckerPlusDiagonal,
     eigh,
+    gaussian_evidence,
     inverse,
     kron_matmul,
+    kron_plan,
     logdet,
     lstsq,
     slogdet,
@@ -53,6 +55,41 @@ def test_logdet_is_exact_at_any_scale(scale: float, sizes: tuple[int, ...]) -> N
     want = sum(total // n * np.linalg.slogdet(spd(i, n))[1] for i, n in enumerate(sizes))
     want += len(sizes) * total * math.log(scale)
     assert float(logdet(Kronecker(*factors))) == pytest.approx(want, rel=1e-13 * len(sizes))
+
+
+def integer_determinant(A: np.ndarray) -> int:
+    """Exact determinant of an integer matrix, by fraction-free elimination in Python integers."""
+    M = [[int(v) for v in row] for row in A]
+    previous, sign = 1, 1
+    for k in range(len(M) - 1):
+        pivot = next(i for i in range(k, len(M)) if M[i][k])
+        if pivot != k:
+            M[k], M[pivot], sign = M[pivot], M[k], -sign
+        for i in range(k + 1, len(M)):
+            for j in range(k + 1, len(M)):
+                M[i][j] = (M[i][j] * M[k][k] - M[i][k] * M[k][j]) // previous
+        previous = M[k][k]
+    return sign * M[-1][-1]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_logdet_of_unsymmetric_factors_against_exact_arithmetic(seed: int) -> None:
+    """Every factor at a scale of its own between 1e-6 and 1e6 (powers of two, so that scaling rounds nothing)."""
+    rng = np.random.default_rng(seed)
+    sizes = [int(n) for n in rng.integers(2, 9, size=rng.integers(2, 5))]
+    integers = [rng.integers(-9, 10, size=(n, n)) + 12 * np.eye(n, dtype=int) for n in sizes]
+    powers = [int(p) for p in rng.integers(-20, 21, size=len(sizes))]
+    total = math.prod(sizes)
+    terms, want_sign = [], 1
+    for A, p in zip(integers, powers, strict=True):
+        det = integer_determinant(A)
+        terms += [total // len(A) * math.log(abs(det)), total * p * math.log(2)]
+        want_sign *= (1 if det > 0 else -1) ** (total // len(A))
+    want = math.fsum(terms)
+    sign, value = slogdet(Kronecker(*(A * 2.0**p for A, p in zip(integers, powers, strict=True))))
+    assert sign == want_sign
+    # the terms may cancel: the error is relative to their sum in modulus
+    assert abs(float(value) - want) <= 1e-13 * len(sizes) * math.fsum(map(abs, terms))
 
 
 def test_logdet_of_tiny_factors_is_not_clamped() -> None:
@@ -131,6 +168,22 @@ def test_negative_shifted_spectrum_is_refused() -> None:
     K = Kronecker(np.diag([1.0, -2.0]), np.eye(2))
     with pytest.raises(NotPositiveDefiniteError, match="not positive definite"):
         solve(K + 1.0 * Identity(4), np.ones(4))
+
+
+def test_rounding_below_zero_counts_as_zero_and_real_negatives_do_not() -> None:
+    v = np.array([1.0, 2.0, 3.0])
+    semidefinite = np.outer(v, v)  # its zero eigenvalues come out as some -1e-16
+    C = Kronecker(semidefinite, np.eye(2)) + 1e-3 * Identity(6)
+    dense = np.kron(semidefinite, np.eye(2)) + 1e-3 * np.eye(6)
+    assert np.allclose(solve(C, np.ones(6)), np.linalg.solve(dense, np.ones(6)), rtol=1e-9)
+    value = gaussian_evidence([semidefinite, np.eye(2)], np.ones(6), 1e-3).value
+    want = -0.5 * (np.linalg.solve(dense, np.ones(6)).sum() + np.linalg.slogdet(dense)[1] + 6 * math.log(2 * math.pi))
+    assert value == pytest.approx(want, rel=1e-10)
+    indefinite = semidefinite - 1e-6 * np.eye(3)
+    with pytest.raises(NotPositiveDefiniteError, match=r"factors\[0\].*eigenvalue"):
+        gaussian_evidence([indefinite, np.eye(2)], np.ones(6), 1e-3)
+    with pytest.raises(NotPositiveDefiniteError, match="not positive definite"):
+        solve(Kronecker(indefinite, np.eye(2)) + 1e-7 * Identity(6), np.ones(6))
 
 
 def test_sizes_beyond_64_bits() -> None:
@@ -252,6 +305,26 @@ def test_factors_are_matrices_and_batches_belong_to_kron_matmul() -> None:
         Kronecker(np.ones((5, 2, 2)))
     stacked = kron_matmul([np.ones((5, 2, 2)), np.ones((1, 3, 3))], np.ones((6, 1)))
     assert stacked.shape == (5, 6, 1)
+
+
+def test_batches_that_do_not_broadcast_name_both_shapes() -> None:
+    with pytest.raises(ShapeError, match=r"factors\[1\] has shape \(2, 3, 3\).*\(2,\).*\(5,\).*x \(shape \(6, 1\)\)"):
+        kron_matmul([np.ones((5, 2, 2)), np.ones((2, 3, 3))], np.ones((6, 1)))
+
+
+def test_output_in_place_of_an_input_is_refused() -> None:
+    x, A = np.ones(9), square(0, 3)
+    for out in (x, A.reshape(-1), x[::-1]):
+        with pytest.raises(ValueError, match="shares memory"):
+            kron_matmul([A, A], x, out=out)
+
+
+def test_a_plan_remembers_no_numbers() -> None:
+    A, B = square(0, 2), square(1, 3)
+    plan = kron_plan([(2, 2), (3, 3)], float)
+    kron_matmul([A, B], np.ones(6), plan=plan)
+    A *= 3.0
+    assert np.allclose(kron_matmul([A, B], np.ones(6), plan=plan), np.kron(A, B) @ np.ones(6))
 
 
 def test_nan_is_never_skipped() -> None:
