@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from structkit._core.errors import ShapeError
-from structkit.kron import kron_matmul
+from structkit.kron import kron_matmul, multi_mode_product
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -63,9 +63,23 @@ def test_many_columns_need_one_exchange():
     x = da.ones((20, 12), chunks=(5, 12))
     with dask.config.set({"array.chunk-size": "1KiB"}):
         y = kron_matmul(factors, x)
-    whole = [name for name in y.dask.layers if name.startswith("rechunk")]
-    assert whole
+    assert exchanges(y) == 1
     assert y.numblocks[0] == 1
+
+
+def test_slabs_of_a_tensor_need_one_exchange():
+    factors, matrix = make([(12, 12), (6, 6), (5, 5)])
+    X = np.random.default_rng(3).standard_normal((12, 6, 5))
+    with dask.config.set({"array.chunk-size": "1KiB"}):
+        Y = multi_mode_product(da.from_array(X, chunks=(4, -1, -1)), factors)
+    assert exchanges(Y) == 1
+    assert Y.npartitions > 1
+    np.testing.assert_allclose(Y.compute().ravel(), matrix @ X.ravel(), atol=1e-12)
+
+
+def test_slabs_of_a_vector_need_one_exchange_and_one_back():
+    factors, _ = make([(12, 12), (6, 6), (5, 5)])
+    assert exchanges(kron_matmul(factors, da.ones(360, chunks=120))) == 2
 
 
 def test_blocks_of_a_flat_vector_stay_slabs():
