@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from torch.autograd.forward_ad import unpack_dual
 
 from structkit._backend.namespace import check_memory_beside
 from structkit._core.errors import BackendMismatchError, ShapeError
@@ -15,7 +17,9 @@ from structkit._core.validation import ALWAYS_FITS
 if TYPE_CHECKING:
     from structkit.kron.plan import KronPlan
 
-__all__ = ["KronMatmul", "batch_product", "finish", "kron_matmul"]
+__all__ = ["KronMatmul", "batch_product", "finish", "from_host", "host_arrays", "kron_matmul"]
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 class KronMatmul(torch.autograd.Function):
@@ -141,6 +145,29 @@ def kron_matmul(plan: KronPlan, factors: Sequence[torch.Tensor], x: torch.Tensor
         return KronMatmul.apply(plan.kernel, plan.order, rows, *groups).reshape(shape)
     parts = [KronMatmul.apply(plan.kernel, plan.order, rows[..., j : j + block], *groups) for j in range(0, k, block)]
     return torch.cat(parts, dim=-1).reshape(shape)
+
+
+def host_arrays(*tensors: torch.Tensor) -> list[np.ndarray] | None:
+    """numpy views of ordinary tensors in main memory; None if one is elsewhere, differentiated, batched or traced."""
+    if torch.compiler.is_compiling():
+        return None
+    arrays = []
+    for t in tensors:
+        recorded = t.requires_grad and torch.is_grad_enabled()
+        if type(t) not in _PLAIN or t.device.type != "cpu" or t.layout is not torch.strided or recorded:
+            return None
+        if unpack_dual(t).tangent is not None:
+            return None
+        try:
+            arrays.append(t.detach().resolve_conj().resolve_neg().numpy())
+        except RuntimeError:  # inside of a transformation such as vmap a tensor has no memory of its own
+            return None
+    return arrays
+
+
+def from_host(y: np.ndarray) -> torch.Tensor:
+    """Tensor on the memory of a numpy array."""
+    return torch.from_numpy(y)
 
 
 def _check_size(x: torch.Tensor, shape: Sequence[int]) -> None:

@@ -83,7 +83,8 @@ def kron_matmul(
     -----
     The memory of a product of square factors is one output and at most one workspace of its size. Zeros are never
     skipped, so NaN and infinity spread as they do in the dense product. In torch, gradients flow to `x` and to every
-    factor, twice differentiable. With dask, `x` is a dask array and the factors are numpy arrays.
+    factor, twice differentiable; tensors in main memory that record none run on the numpy kernels, which are faster
+    there, unless a `plan` for torch is given. With dask, `x` is a dask array and the factors are numpy arrays.
 
     References
     ----------
@@ -199,6 +200,10 @@ def _torch_product(
         return torch_ops.finish(torch_ops.batch_product(mats, x), out, given)  # type: ignore[arg-type, return-value]
     shapes = tuple((int(f.shape[0]), int(f.shape[1])) for f in mats)
     if plan is None:
+        host = torch_ops.host_arrays(x, *mats)  # type: ignore[arg-type]
+        if host is not None:
+            y = numpy_product(host[1:], host[0], None, None, max_bytes)
+            return torch_ops.finish(torch_ops.from_host(y), out, given)  # type: ignore[arg-type, return-value]
         k = 1 if x.ndim == 1 else int(x.shape[-1])
         plan = cached_plan(shapes, as_numpy_dtype(dtype), k, "torch", max_bytes, 1, False)
     else:

@@ -204,10 +204,10 @@ def _torch_rows(shapes: Sequence[tuple[int, int]], k: int, gate: float, name: st
     x = rng.standard_normal((math.prod(s[1] for s in shapes), k))
     x = x[:, 0].copy() if k == 1 else x
     tensors, columns = [torch.from_numpy(f) for f in factors], torch.from_numpy(x)
-    plan = kron_plan(shapes, "float64", n_columns=k, namespace="torch")
+    plan = kron_plan(shapes, "float64", n_columns=k)
     return compare(
         f"kron_matmul torch {name} ({plan.kernel})",
-        lambda: kron_matmul(tensors, columns, plan=plan),
+        lambda: kron_matmul(tensors, columns),
         {"linear_operator": optional(lambda: _linear_operator(factors, x))},
         reference=kron_matmul(factors, x), gate=gate, flops=float(plan.flops), budget=budget,
     )  # fmt: skip

@@ -154,3 +154,45 @@ def test_wrong_inputs():
     plan = kron_plan([(2, 2)], float)
     with pytest.raises(TypeError, match="numpy"):
         kron_matmul([torch.eye(2, dtype=torch.float64)], torch.ones(2, dtype=torch.float64), plan=plan)
+
+
+@pytest.fixture
+def host_calls(monkeypatch):
+    """Number of products that ran on the numpy kernels."""
+    from structkit.kron import products
+
+    calls = []
+    plain = products.numpy_product
+    monkeypatch.setattr(products, "numpy_product", lambda *args: (calls.append(1), plain(*args))[1])
+    return calls
+
+
+def test_tensors_in_main_memory_without_gradients_run_on_the_numpy_kernels(host_calls):
+    factors, x = make([(3, 2), (2, 3)], torch.complex128), random(9, 6, 2, dtype=torch.complex128)
+    expected = dense(factors) @ x
+    torch.testing.assert_close(kron_matmul(factors, x), expected)
+    torch.testing.assert_close(kron_matmul(factors, x.conj().conj()), expected)
+    torch.testing.assert_close(kron_matmul(factors, expected, adjoint=True), dense(factors).mH @ expected)
+    out = torch.empty_like(expected)
+    assert kron_matmul(factors, x, out=out) is out
+    torch.testing.assert_close(out, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(kron_matmul([f.requires_grad_() for f in factors], x), expected)
+    assert len(host_calls) == 5
+    assert kron_matmul(factors, x).requires_grad
+    kron_matmul([f.detach() for f in factors], x, plan=kron_plan([(3, 2), (2, 3)], "complex128", namespace="torch"))
+    assert len(host_calls) == 5
+
+
+def test_transformed_tensors_keep_to_torch(host_calls):
+    factors, rows = make([(3, 3), (2, 2)]), random(9, 5, 6)
+    matrix = dense(factors)
+    batched = torch.func.vmap(lambda v: kron_matmul(factors, v))(rows)
+    torch.testing.assert_close(batched, rows @ matrix.T)
+    gradient = torch.func.vmap(torch.func.grad(lambda v: (kron_matmul(factors, v) ** 2).sum()))(rows)
+    torch.testing.assert_close(gradient, 2 * rows @ matrix.T @ matrix)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(rows[0], rows[1])
+        with pytest.raises(NotImplementedError, match="jvp"):  # a tangent must not be lost without a word
+            kron_matmul(factors, dual)
+    assert not host_calls
