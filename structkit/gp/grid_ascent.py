@@ -17,7 +17,7 @@ from structkit.gp.kernels import Kernel
 if TYPE_CHECKING:
     from structkit.gp.grid_learning import Evaluator
 
-__all__ = ["Parameters", "climb"]
+__all__ = ["NOISE_RANGE", "Parameters", "climb"]
 
 NOISE_RANGE = (1e-10, 1e2)  # of the variance of the data
 LEAST_GAIN = 1e-4  # of the evidence, times `learning_tol`: where L-BFGS ends
@@ -146,7 +146,7 @@ def climb(
         options={"maxiter": max_iter, "ftol": gain, "gtol": 1e-5},
     )
     progress.close()
-    # At the limit, or where the noise of an estimated gradient or rounding ended the line search, what counts is whether
+    # At the limit, or where noise of an estimated gradient or rounding ended the line search, what counts is whether
     # the last steps still gained anything to speak of.
     flat = len(trace) > 1 and trace[-1] - trace[-2] <= LEAST_GAIN * options.learning_tol * max(
         abs(trace[-1] + shift), 1
