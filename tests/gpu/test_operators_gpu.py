@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from structkit import BackendMismatchError
+from structkit import BackendMismatchError, SizeError
 from structkit.kron import (
     BlockTridiagonal,
     Diagonal,
@@ -24,6 +24,9 @@ from structkit.kron import (
     cg,
     cholesky,
     eigh,
+    gaussian_evidence,
+    khatri_rao,
+    kron_matmul,
     kronecker_preconditioner,
     logdet,
     solve,
@@ -136,3 +139,29 @@ def test_stochastic_logdet_has_the_same_probes_as_the_cpu() -> None:
 def test_mixed_devices_name_both() -> None:
     with pytest.raises(BackendMismatchError, match="cuda"):
         _kron("cuda") @ torch.ones(120, dtype=torch.float64)
+
+
+def test_results_beyond_the_memory_of_the_device_are_refused() -> None:
+    long = [torch.ones(10**6, 1, device="cuda")] * 3
+    for call in (
+        lambda: kron_matmul(long, torch.ones(1, device="cuda")),
+        lambda: khatri_rao(long),
+        lambda: Kronecker(*long).H.to_dense(),
+        lambda: Kronecker(*[torch.eye(1000, device="cuda")] * 4).diagonal(),
+    ):
+        with pytest.raises(SizeError, match="GiB are available"):
+            call()
+
+
+def test_gradients_of_first_and_second_order_match_the_cpu() -> None:
+    def derivatives(device: str) -> list[torch.Tensor]:
+        a, b = (spd(n, n, device).requires_grad_() for n in (3, 4))
+        op = Kronecker((a + a.T) / 2, (b + b.T) / 2) + 0.3 * Identity(12)
+        y = random(5, 12, device=device)
+        value = logdet(op) + (y * solve(op, y)).sum() + gaussian_evidence([(a + a.T) / 2, (b + b.T) / 2], y, 0.3).value
+        first = torch.autograd.grad(value, (a, b), create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), (a, b))
+        return [g.detach().cpu() for g in (*first, *second)]
+
+    for ours, want in zip(derivatives("cuda"), derivatives("cpu"), strict=True):
+        assert torch.allclose(ours, want, rtol=1e-9)
