@@ -44,10 +44,17 @@ SECTIONS = {
 
 
 # Examples of the gallery in the order of a first reading; new ones follow by name.
-EXAMPLES = ("plot_grid_regression", "plot_missing_cells", "plot_free_covariance", "plot_gpytorch_kernels")
-EXAMPLES += ("plot_uncertainty_checks", "plot_kernels", "plot_products", "plot_operators", "plot_solve")
-EXAMPLES += ("plot_masked_grid", "plot_entries", "plot_torch_gradients")
-LANDING = ("plot_missing_cells", "plot_grid_regression", "plot_free_covariance", "plot_uncertainty_checks")
+EXAMPLES = ("plot_grid_regression", "plot_missing_cells", "plot_free_covariance", "plot_hyperspectral")
+EXAMPLES += ("plot_gpytorch_kernels", "plot_uncertainty_checks", "plot_kernels")
+EXAMPLES += (
+    "plot_products",
+    "plot_operators",
+    "plot_solve",
+    "plot_masked_grid",
+    "plot_entries",
+    "plot_torch_gradients",
+)
+LANDING = ("plot_hyperspectral", "plot_missing_cells", "plot_grid_regression", "plot_free_covariance")
 LANDING += ("plot_products", "plot_solve")
 
 
