@@ -22,6 +22,7 @@ __all__ = ["NOISE_RANGE", "Parameters", "climb"]
 NOISE_RANGE = (1e-10, 1e2)  # of the variance of the data
 LEAST_GAIN = 1e-4  # of the evidence, times `learning_tol`: where L-BFGS ends
 EXACT_GAIN = 1e-6  # ... for exact evidences, whose last digits are cheap
+NOISY_TRIALS = 6  # of a line search whose gradient is an estimate: where that ends, more trials find nothing
 LARGE = 50.0  # kernel parameters beyond are no logarithms and step in proportion to their size
 
 
@@ -135,7 +136,8 @@ def climb(
     bounds = free.bounds(model) / unit[:, None]
     options = evaluate.options
     trace: list[float] = []
-    gain = options.learning_tol * (LEAST_GAIN if evaluate.method == "iterative" else EXACT_GAIN)
+    noisy = evaluate.method == "iterative"
+    gain = options.learning_tol * (LEAST_GAIN if noisy else EXACT_GAIN)
     outcome = minimize(
         negative,
         np.clip(start, bounds[:, 0], bounds[:, 1]),
@@ -143,7 +145,7 @@ def climb(
         method="L-BFGS-B",
         bounds=bounds,
         callback=report,
-        options={"maxiter": max_iter, "ftol": gain, "gtol": 1e-5},
+        options={"maxiter": max_iter, "ftol": gain, "gtol": 1e-5, "maxls": NOISY_TRIALS if noisy else 20},
     )
     progress.close()
     # At the limit, or where noise of an estimated gradient or rounding ended the line search, what counts is whether
@@ -151,5 +153,5 @@ def climb(
     flat = len(trace) > 1 and trace[-1] - trace[-2] <= LEAST_GAIN * options.learning_tol * max(
         abs(trace[-1] + shift), 1
     )
-    settled = outcome.status == 0 or flat or (outcome.status == 2 and evaluate.method == "iterative")
+    settled = outcome.status == 0 or flat or (outcome.status == 2 and noisy)
     return best[1], best[0], bool(settled or progress.stopped)

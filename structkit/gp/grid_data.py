@@ -75,8 +75,10 @@ class GridData:
 
         Rounding is relative to the observations; the error of a posterior mean is in units of the noise.
         """
-        z = model.whitened_data(self)
-        size = math.sqrt(float((z * z).sum(dtype=np.float64)) / max(self.n_observed, 1))
+        if self.y.dtype == np.float64:
+            return self
+        z = np.sqrt(self.weights) * model.whitened_data(self)
+        size = float(np.linalg.norm(z.astype(np.float64))) / math.sqrt(max(self.n_observed, 1))
         return self.double() if float(np.finfo(z.dtype).eps) * size > ROUNDING_SHARE * tol else self
 
     def weighted(self, relative: np.ndarray) -> GridData:

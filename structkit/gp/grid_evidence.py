@@ -225,7 +225,9 @@ def lanczos_logdet(solver: PreconditionedSystem, probes: Array, max_steps: int) 
     """
     size = math.prod(probes.shape[1:])
     limit = min(max_steps, size)
-    base = -float(np.log(to_numpy(solver.base).astype(np.float64)).sum())
+    weights = to_numpy(solver.base).astype(np.float64)
+    # A is at least the identity, so nothing below the smallest weight is an eigenvalue: it is rounding.
+    base, floor = -float(np.log(weights).sum()), float(weights.min())
     looks: list[float] = []
     check = FIRST_CHECK
     runs = [_lanczos(solver, probes[g]) for g in groups(probes)]
@@ -235,7 +237,7 @@ def lanczos_logdet(solver: PreconditionedSystem, probes: Array, max_steps: int) 
         if step < min(check, limit) and not exhausted:
             continue
         # Scaling by the dimension instead of the probe's own norm removes the noise of that norm.
-        estimates = size * _quadratures(diagonal, off[:-1])
+        estimates = size * _quadratures(diagonal, off[:-1], floor)
         sampling = float(estimates.std(ddof=1) / math.sqrt(len(estimates))) if len(estimates) > 1 else math.inf
         looks.append(float(estimates.mean()))
         rest = 0.0 if exhausted or step >= size else _geometric_rest(looks)
@@ -278,12 +280,12 @@ def _lanczos(solver: PreconditionedSystem, probes: Array) -> Iterator[tuple[list
         previous, q = q, t / (beta + (beta == 0)).reshape(*tail)
 
 
-def _quadratures(diagonal: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """First-entry elements of the logarithms of symmetric tridiagonal matrices, one per column."""
+def _quadratures(diagonal: np.ndarray, off: np.ndarray, floor: float) -> np.ndarray:
+    """First-entry elements of the logarithms of symmetric tridiagonal matrices, one per column, none below `floor`."""
     out = np.empty(diagonal.shape[1])
     for j in range(len(out)):
         w, V = scipy.linalg.eigh_tridiagonal(diagonal[:, j], off[:, j] if len(off) else np.zeros(0))
-        out[j] = V[0] ** 2 @ np.log(np.maximum(w, np.finfo(float).tiny))
+        out[j] = V[0] ** 2 @ np.log(np.maximum(w, floor))
     return out
 
 

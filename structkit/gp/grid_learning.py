@@ -11,7 +11,7 @@ import numpy as np
 from structkit._core.progress import Progress
 from structkit.gp.covariance import FreeCovariance, pairwise_covariance
 from structkit.gp.grid_amplitude import prior_level, with_prior_variance
-from structkit.gp.grid_ascent import Parameters, climb
+from structkit.gp.grid_ascent import NOISE_RANGE, Parameters, climb
 from structkit.gp.grid_data import GridData, GridModel, observed_variance
 from structkit.gp.grid_evidence import (
     GridEvidence,
@@ -27,6 +27,7 @@ from structkit.gp.regions import find_regions
 __all__ = ["Evaluator", "LearningOptions", "initial_model", "learn"]
 
 START_NOISE = 0.05  # of the variance of the data
+DRAWN_NOISE = 1e-6  # of the variance of the data: the least noise that expectation maximisation by draws can follow
 EM_DRAWS = 2  # enough: the moments average over all other axes
 MIN_LEVELS = 24  # of an axis in a sub-grid
 
@@ -72,6 +73,12 @@ class Evaluator:
             max_iter=self.options.solver_max_iter,
         )
 
+    def noise_limits(self, model: GridModel) -> tuple[float, float]:
+        """Least and largest noise variance that expectation maximisation may reach."""
+        variance = observed_variance(self.data, model.mean_grid(self.data.y.ndim))
+        low, high = NOISE_RANGE if self.data.complete else (DRAWN_NOISE, NOISE_RANGE[1])
+        return low * variance, high * variance
+
     def moments(self, model: GridModel, previous: Moments | None) -> Moments:
         """Posterior moments of one model."""
         geometry = self.geometry if self.method == "iterative" else find_regions(self.data.weights)
@@ -100,8 +107,11 @@ def sweep(
     progress.stage(stage, max_iter)
     moments: Moments | None = None
     converged = False
+    least, most = evaluate.noise_limits(model)
     for _ in range(max_iter):
         moments = evaluate.moments(model, moments)
+        if not moments.settled:  # moments of an unfinished solve lead anywhere
+            break
         new = em_update(
             model,
             evaluate.data,
@@ -110,6 +120,8 @@ def sweep(
             noise=options.learn_noise,
             mean=options.learn_mean,
         )
+        if options.learn_noise:
+            new = replace(new, noise_var=np.clip(new.noise_var, least, most))
         change = _change(model, new)
         model = new
         stop = progress.step({"stage": stage, "noise_var": float(model.noise_var.mean()), "change": change})

@@ -40,6 +40,8 @@ class Moments:
         Expected squared residual of each cell, times its weight.
     residual : numpy.ndarray, shape of the grid
         Residual of the posterior mean, times the weight.
+    settled : bool
+        Whether the solves behind the moments converged.
     state : array
         Grids of the mean and of the draws in units of the data: the start of the next solve.
     """
@@ -48,6 +50,7 @@ class Moments:
     axis_count: int
     squares: np.ndarray
     residual: np.ndarray
+    settled: bool
     state: Array | None
 
 
@@ -86,7 +89,7 @@ def posterior_moments(
         share = data.device_array(np.array([1.0] + [1.0 / k] * k).reshape(-1, *([1] * len(data.shape)))) ** 0.5
         C = unfold(share * solve.value, axis + 1)
         moment, count = _axis_moment(model, system, axis, to_numpy(C @ C.T).astype(np.float64))  # type: ignore[attr-defined]
-    return Moments(moment, count, to_numpy(squares[0]), to_numpy(residual[0]), u * scale)
+    return Moments(moment, count, to_numpy(squares[0]), to_numpy(residual[0]), solve.status == "converged", u * scale)
 
 
 def _exact_moments(model: GridModel, system: GridSystem, z: Array) -> Moments:
@@ -101,7 +104,7 @@ def _exact_moments(model: GridModel, system: GridSystem, z: Array) -> Moments:
         C = unfold(c[0], axis)
         spare = to_numpy(unfold(variance, axis)).astype(np.float64).sum(1)
         moment, count = _axis_moment(model, system, axis, to_numpy(C @ C.T).astype(np.float64) + np.diag(spare))  # type: ignore[attr-defined]
-    return Moments(moment, count, to_numpy((residual**2)[0] + spread), to_numpy(residual[0]), None)
+    return Moments(moment, count, to_numpy((residual**2)[0] + spread), to_numpy(residual[0]), True, None)
 
 
 def _project(system: GridSystem, u: Array) -> Array:

@@ -90,8 +90,9 @@ def prepare(gp: GridGP, coords: Sequence[object], y: Array, mask: object) -> Gri
     noise, cell_noise = _noise(gp.noise_var, gp.noise_axis, data)
     if cell_noise is not None:
         lowest = float(noise)  # type: ignore[arg-type]
-        relative = np.divide(lowest, cell_noise, out=np.zeros(data.shape), where=data.weights > 0)
-        data = data.weighted(relative)
+        relative = np.divide(lowest, cell_noise, out=np.ones(data.shape), where=data.weights > 0)
+        # A weight that rounds to zero would hide the cell.
+        data = data.weighted(np.maximum(relative, np.finfo(data.y.dtype).tiny))
     if gp.method == "eigen" and not data.complete:
         raise ValueError(
             f"method='eigen' needs a complete grid with one noise variance per level; {int((data.weights != 1).sum())} "

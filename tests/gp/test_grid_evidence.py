@@ -153,6 +153,18 @@ def test_the_quadrature_runs_until_its_bias_is_small_beside_the_sampling_error()
     assert abs(estimate.value - dense_evidence(model, data).value) < 4 * estimate.standard_error
 
 
+def test_directions_without_data_do_not_upset_the_quadrature():
+    # White noise a million times the noise variance: hidden cells are eigenvalues at the edge of rounding.
+    kernels = (Matern(0.5, 1e-7, 1e5), Matern(0.5, 1e-7, 1e5))
+    data, _ = build(np.asarray(0.1), np.asarray(0.0), kernels, share=0.4)
+    model = GridModel(kernels, np.asarray(1e-6), np.zeros(()))
+    for k in (4, 64):
+        (estimate,) = estimates(model, data, 1, k, tol=1e-2)
+        error = estimate.value - dense_evidence(model, data).value
+        assert abs(error) < 5 * estimate.standard_error
+        assert estimate.standard_error < 300 / math.sqrt(k)
+
+
 def test_fixed_normals_give_a_smooth_evidence():
     data, model = build(np.asarray(0.1), np.asarray(0.7), share=0.4)
     free = Parameters(kernels=True, noise=True, mean=True, unit=2.0)

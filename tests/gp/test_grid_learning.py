@@ -1,6 +1,7 @@
 """Learning on a grid: the optimum of the evidence, whatever the units, within the user's constraints and priors."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -70,6 +71,22 @@ def test_noise_and_mean_per_level_are_learned():
         np.testing.assert_allclose(model.noise_var_, levels, rtol=0.5)
         np.testing.assert_allclose(model.mean_, means, atol=0.8)
         assert model.converged_
+
+
+@pytest.mark.parametrize("kernels", [START, (Matern(1.5), FreeCovariance(rank=2))], ids=["kernels", "free"])
+def test_a_noise_variance_that_wants_to_vanish_does_no_harm(kernels):
+    # A handful of cells per level: the likelihood of a level's noise may have no maximum.
+    y = HOLES.copy()
+    y[:, 3], y[5] = np.nan, np.nan
+    coords = [X, None if isinstance(kernels[1], FreeCovariance) else T]
+    model = GridGP(kernels, noise_axis=1, method="iterative", random_state=0, n_probes=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(coords, y)
+    found = DenseGP(model.kernels_, coords, y, model.noise_var_, model.mean_).evidence()
+    single = GridGP(kernels, random_state=0).fit(coords, y)
+    assert found > single.log_evidence_ - 20.0  # four probes: an estimate of the optimum, no more
+    assert np.all((model.noise_var_ > 1e-8) & (model.noise_var_ < 10.0))
 
 
 def test_what_is_given_stays():
