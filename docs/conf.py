@@ -48,7 +48,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"(__init__|/demo_)",
+    "ignore_pattern": r"^(__init__|demo_)",
     "subsection_order": ["../examples/gp", "../examples/kron", "*"],
     "within_subsection_order": "_site.ExampleOrder",
     "backreferences_dir": "generated/backreferences",
