@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from structkit import NotFittedError, ShapeError
+from structkit import NotFittedError, ShapeError, load
 from structkit.gp import FreeCovariance, GridGP, Matern, SquaredExponential
 from structkit.plotting import (
     plot_band,
@@ -318,6 +318,21 @@ def test_a_slice_without_observations_is_drawn():
 def test_bad_input_of_slices(model, options, error, message):
     with pytest.raises(error, match=message):
         plot_grid_posterior(model, **options)
+
+
+def test_torch_models_and_loaded_models_are_drawn(tmp_path):
+    x = np.linspace(0, 1, 6)
+    y = torch.tensor(np.where(np.eye(6) > 0, np.nan, x[:, None] + x))
+    kernels = [SquaredExponential(0.5), SquaredExponential(0.5)]
+    model = GridGP(kernels, noise_var=0.01, learn_kernels=False, random_state=0).fit([x, x], y)
+    model.save(tmp_path / "model.npz")
+    loaded = load(tmp_path / "model.npz")
+    for drawn in (model, loaded):
+        first, second, third = plot_grid_posterior(drawn)
+        assert np.array_equal(np.ma.getmaskarray(mesh(first)[2]), np.eye(6, dtype=bool))
+        mean, std = model.predict(return_std=True)
+        assert np.array_equal(mesh(second)[2], mean.numpy())
+        assert np.array_equal(mesh(third)[2], std.numpy())
 
 
 def test_line_shows_band_and_observations(model, ax):
