@@ -120,11 +120,12 @@ def climb(
         except np.linalg.LinAlgError:  # a step too far: the line search turns back
             return 1e300, np.zeros_like(vector)
         value = e.value + log_prior(candidate)
-        if not math.isfinite(value):
+        slope = free.gradient(candidate, evaluate.data, e) * unit
+        if not math.isfinite(value) or not np.isfinite(slope).all():
             return 1e300, np.zeros_like(vector)
         if value > best[0]:
             best = (value, candidate)
-        return -value - shift, -free.gradient(candidate, evaluate.data, e) * unit
+        return -value - shift, -slope
 
     def report(intermediate_result: object) -> None:
         trace.append(best[0])

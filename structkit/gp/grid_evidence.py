@@ -205,7 +205,8 @@ def _dual_gradients(
     for d in range(len(data.shape)):
         smooth = multi_mode_product(dual, covariances, modes=system.modes, skip=d)
         left, right = unfold(smooth, d + 1), unfold(weighted, d + 1)
-        G = to_numpy(left @ right.T).astype(np.float64)  # type: ignore[attr-defined]
+        with np.errstate(over="ignore", invalid="ignore"):  # far off, single precision may not hold it: a step too far
+            G = to_numpy(left @ right.T).astype(np.float64)  # type: ignore[attr-defined]
         gradients.append((G + G.T) / 2)
     a = model.whitened_axis
     sd = model.noise_sd(data.shape)

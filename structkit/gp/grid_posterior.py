@@ -9,7 +9,9 @@ import numpy as np
 import scipy.linalg
 
 from structkit._backend.namespace import get_namespace, to_numpy
+from structkit._core.errors import SizeError
 from structkit._core.types import Array
+from structkit._core.validation import available_bytes
 from structkit.gp.grid_data import GridData, GridModel
 from structkit.gp.grid_evidence import dense_factor, iterative_value, observed_covariance
 from structkit.gp.regions import find_regions
@@ -20,6 +22,7 @@ from structkit.kron import multi_mode_product
 __all__ = ["GridPosterior"]
 
 CHUNK_BYTES = 2**30  # of right-hand sides solved at once
+ROOT_MATRICES = 6  # of the size of the covariance of new coordinates, alive at once
 
 
 class GridPosterior:
@@ -231,6 +234,12 @@ class GridPosterior:
         self, coords: Sequence[np.ndarray | None], n: int, rng: np.random.Generator, *, tol: float
     ) -> tuple[np.ndarray, CoefficientSolve | None]:
         """Draw functions, shape ``(n, m_1, ..., m_D)``, in units of the data; and a solve that did not converge."""
+        for d, x in enumerate(coords):
+            if x is not None and (need := ROOT_MATRICES * 8 * len(x) ** 2) > (have := available_bytes()):
+                raise SizeError(
+                    f"Samples at the {len(x)} new coordinates of axis {d} would take {need / 2**30:.3g} GiB and "
+                    f"{have / 2**30:.3g} GiB are available. Sample at fewer coordinates."
+                )
         rows, _ = self.weights_at(coords)
         c, unsettled = self.draw(n, rng, tol=tol)
         u = to_numpy(self._map(c + self.coefficients, rows)).copy()

@@ -42,7 +42,7 @@ class GridGP(Estimator):
         amplitude (gpytorch kernels without ``ScaleKernel``), learning multiplies the first by a `Constant`.
     noise_var : "learn", float or array, default "learn"
         Noise variance in squared units of `y`: learned, given, or given per level of `noise_axis`. An array of the
-        shape of `y` gives every cell its own, known variance.
+        shape of `y` gives every cell its own, known variance; where a cell is missing it may be NaN.
     learn_kernels : bool, default True
         Learn the free hyperparameters of the kernels; False keeps them.
     mean : "constant", "zero", "per-level" or float, default "constant"
@@ -88,7 +88,7 @@ class GridGP(Estimator):
     kernels_ : tuple
         Learned covariances, one per axis.
     noise_var_ : float or numpy.ndarray
-        Noise variance, in squared units of `y`.
+        Noise variance, in squared units of `y`: one, one per level of `noise_axis`, or one per cell as it was given.
     mean_ : float or numpy.ndarray
         Mean, in units of `y`.
     log_evidence_ : float

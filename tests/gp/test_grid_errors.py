@@ -200,6 +200,12 @@ def test_sizes_beyond_memory_are_refused_before_anything_is_allocated():
         GridGP(KERNELS).fit([np.arange(3e6), T[:1]], np.random.default_rng(0).normal(size=(3_000_000, 1)))
 
 
+def test_samples_beyond_memory_are_refused():
+    model = fitted()
+    with pytest.raises(SizeError, match="Samples at the 3000000 new coordinates of axis 0 would take"):
+        model.sample(coords=[np.linspace(0.0, 1.0, 3_000_000), [0.5]])
+
+
 # ---- a fitted model, and one that is not ----------------------------------------------------------------------------
 
 
