@@ -231,3 +231,15 @@ def test_root_spectrum_and_inverse_of_a_recorded_inverse() -> None:
     root = sqrtm(P).to_dense().detach().numpy()
     assert np.allclose(root @ root, dense, rtol=1e-12)
     assert inverse(P) is op
+
+
+def test_the_corner_of_a_toeplitz_matrix_belongs_to_its_column() -> None:
+    """Given twice, it is one parameter: transposing must not hand its gradient to the row."""
+    column, row = torch.tensor([3.0, 1.0, 2.0], requires_grad=True), torch.tensor([3.0, 0.5], requires_grad=True)
+    x = torch.tensor([1.0, -2.0, 0.5])
+    for apply in (lambda op: op.T @ x, lambda op: op.H.to_dense() @ x, lambda op: op.T.T.T @ x):
+        op = Toeplitz(column, row)
+        got = torch.autograd.grad(apply(op).square().sum(), (column, row))
+        want = torch.autograd.grad((op.to_dense().T @ x).square().sum(), (column, row))
+        assert torch.allclose(got[0], want[0])
+        assert torch.allclose(got[1], want[1])

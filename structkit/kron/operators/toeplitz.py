@@ -76,7 +76,9 @@ class Toeplitz(LinearOperator):
 
     def _adjoint(self) -> LinearOperator:
         xp = get_namespace(self.column)
-        return Toeplitz(xp.conj(self.row), xp.conj(self.column))
+        # The corner stays that of the column, which then gets all of its gradient.
+        column = xp.concat([self.column[:1], self.row[1:]])
+        return Toeplitz(xp.conj(column), xp.conj(self.column))
 
     def _conj(self) -> LinearOperator:
         xp = get_namespace(self.column)
