@@ -28,6 +28,7 @@ from structkit.kron.operators.common import (
     SCALE,
     Context,
     Scalar,
+    check_home,
     check_scalar,
     complex_of,
     is_complex,
@@ -84,10 +85,8 @@ class LinearOperator:
         self.shape: Shape = (int(shape[0]), int(shape[1]))
         self.row_sizes: Shape = row_sizes or (self.shape[0],)
         self.column_sizes: Shape = column_sizes or (self.shape[1],)
-        arrays: list[Array] = []
-        for part in parts:
-            arrays.extend(part._arrays if isinstance(part, LinearOperator) else (part,))
-        self._arrays: tuple[Array, ...] = tuple({id(a): a for a in arrays}.values())
+        held = (part._arrays if isinstance(part, LinearOperator) else (part,) for part in parts)
+        self._arrays: tuple[Array, ...] = tuple({id(a): a for arrays in held for a in arrays}.values())
         self._backend = backend_name(*self._arrays) if self._arrays else None
         base = result_dtype(*self._arrays) if self._arrays else np.dtype(np.float64)
         self._force_complex: bool = is_complex or any(isinstance(p, LinearOperator) and p._force_complex for p in parts)
@@ -123,13 +122,11 @@ class LinearOperator:
             DensificationWarning,
             stacklevel=3,
         )
-        n, block = self.shape[0], 64
-        eye = ctx.eye(min(n, block))
-        out = []
+        n, block, out = self.shape[0], 64, []
         for start in range(0, n, block):
             stop = min(n, start + block)
             E = ctx.zeros((n, stop - start))
-            E[start:stop, :] = eye[: stop - start, : stop - start]  # type: ignore[index]
+            E[start:stop, :] = ctx.eye(stop - start)  # type: ignore[index]
             out.append(ctx.xp.linalg.diagonal(self._matmat(E)[start:stop, :]))
         return ctx.xp.concat(out) if out else ctx.zeros((0,))
 
@@ -150,11 +147,9 @@ class LinearOperator:
         """Whether rows and columns are equally many."""
         return self.shape[0] == self.shape[1]
 
-    def _context(self, *others: Array) -> Context:
-        arrays = (*self._arrays, *others)
-        xp = get_namespace(*arrays) if arrays else get_namespace(np.empty(0))
-        device = next((a.device for a in arrays if is_torch(a)), "cpu")  # type: ignore[attr-defined]
-        return Context(xp, self.dtype, device)
+    def _context(self) -> Context:
+        device = next((a.device for a in self._arrays if is_torch(a)), "cpu")  # type: ignore[attr-defined]
+        return Context(get_namespace(*self._arrays), self.dtype, device)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
@@ -179,15 +174,7 @@ class LinearOperator:
         return x
 
     def _check_backend(self, x: Array) -> None:
-        found = backend_name(x)
-        if found != self._backend:
-            raise BackendMismatchError(
-                f"{type(self).__name__} holds {self._backend} arrays and x is a {found} array. Convert one of them."
-            )
-        if found == "torch" and device_of(x) != self.device:
-            raise BackendMismatchError(
-                f"{type(self).__name__} lives on {self.device} and x on {device_of(x)}. Move one with .to(device)."
-            )
+        check_home(type(self).__name__, self._backend, self.device, x)
 
     def __matmul__(self, other: object) -> Array | LinearOperator:
         if isinstance(other, LinearOperator):
@@ -232,13 +219,13 @@ class LinearOperator:
         [[2.0, 2.0, 2.0]]
         """
         x = as_array(X, "X")
-        d = len(self.column_sizes)
-        if x.ndim < d or tuple(x.shape[x.ndim - d :]) != self.column_sizes:
+        first = max(x.ndim - len(self.column_sizes), 0)
+        if tuple(x.shape[first:]) != self.column_sizes:
             raise ShapeError(f"X has shape {tuple(x.shape)}; expected its last axes to be {self.column_sizes}.")
-        batch = tuple(x.shape[: x.ndim - d])
+        batch = tuple(x.shape[:first])
         if not batch:
             return (self @ x.reshape(-1)).reshape(self.row_sizes)  # type: ignore[union-attr, arg-type]
-        # A batch of tensors is a matrix of row vectors; the transposed view makes them columns without a copy.
+        # A batch of tensors is a matrix of row vectors; the transposed view makes them columns.
         flat = x.reshape((math.prod(batch), self.shape[1]))  # type: ignore[arg-type]
         return (self @ flat.T).T.reshape((*batch, *self.row_sizes))  # type: ignore[union-attr, attr-defined, arg-type]
 
@@ -258,11 +245,11 @@ class LinearOperator:
         return self._conj() if is_complex(self) else self
 
     def __mul__(self, scalar: Scalar) -> LinearOperator:
-        if isinstance(scalar, LinearOperator) or not is_scalar(scalar):
-            if isinstance(scalar, (LinearOperator, np.ndarray, list, tuple)) or is_torch(scalar):
-                raise TypeError(
-                    "* scales an operator by a number. Use @ for products and structkit.kron.hadamard for entrywise."
-                )
+        if isinstance(scalar, (LinearOperator, list, tuple)) or (hasattr(scalar, "ndim") and not is_scalar(scalar)):
+            raise TypeError(
+                "* scales an operator by a number. Use @ for products and structkit.kron.hadamard for entrywise."
+            )
+        if not is_scalar(scalar):
             return NotImplemented
         check_scalar(scalar, self._backend)
         return SCALE(self, plain_scalar(scalar))
@@ -350,8 +337,8 @@ class LinearOperator:
         """
         from scipy.sparse.linalg import LinearOperator as ScipyLinearOperator
 
-        if self._backend not in (None, "numpy"):
-            raise BackendMismatchError(f"scipy operators act on numpy arrays; this one holds {self._backend} arrays.")
+        if self._backend == "torch":
+            raise BackendMismatchError("scipy operators act on numpy arrays; this one holds torch arrays.")
         self._check_memory(max(self.shape), f"A vector of {self!r}")
         adjoint = self.H
         return ScipyLinearOperator(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, Union
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, is_dask, is_torch
+from structkit._backend.namespace import as_array, backend_name, device_of, is_dask, is_torch
 from structkit._core.errors import BackendMismatchError, ShapeError
 from structkit._core.types import Array, Shape
 from structkit.kron.dispatch import BinaryRules
@@ -26,6 +26,7 @@ __all__ = [
     "Context",
     "Scalar",
     "as_float",
+    "check_home",
     "check_scalar",
     "complex_of",
     "eps_of",
@@ -107,6 +108,15 @@ def is_scalar(x: object) -> bool:
 def plain_scalar(x: Scalar) -> Scalar:
     """Turn numpy scalars into Python numbers, which promote nothing; torch scalars keep their gradient."""
     return x.item() if isinstance(x, (np.generic, np.ndarray)) else x
+
+
+def check_home(name: str, backend: str | None, device: str, x: Array) -> None:
+    """Raise unless an array belongs to the library and device of an operator."""
+    found = backend_name(x)
+    if found != backend:
+        raise BackendMismatchError(f"{name} holds {backend} arrays and x is a {found} array. Convert one of them.")
+    if found == "torch" and device_of(x) != device:
+        raise BackendMismatchError(f"{name} lives on {device} and x on {device_of(x)}. Move one with .to(device).")
 
 
 def check_scalar(scalar: object, backend: str | None) -> None:
