@@ -59,6 +59,10 @@ def slogdet(op: LinearOperator | Array) -> SlogdetResult:
     ShapeError
         If the operator, or any factor of a Kronecker product, is not square.
 
+    Notes
+    -----
+    In torch, the logarithm is differentiable, twice where eigenvalues repeat too.
+
     Examples
     --------
     >>> import numpy as np
@@ -120,6 +124,11 @@ def eigh(op: LinearOperator | Array) -> EighResult:
     NotSymmetricError
         If the operator, or a factor of it, is not Hermitian.
 
+    Notes
+    -----
+    Eigenvectors have a derivative only where eigenvalues are distinct: in torch, gradients through them are wrong near
+    repeated ones. Those of `solve` and `slogdet` do not go through eigenvectors.
+
     Examples
     --------
     >>> import numpy as np
@@ -141,6 +150,10 @@ def svd(op: LinearOperator | Array) -> SVDResult:
     -------
     SVDResult
         ``(U, S, Vh)``, all operators: ``U @ S @ Vh`` is `op`.
+
+    Notes
+    -----
+    As for `eigh`, gradients through singular vectors need distinct singular values; those of `lstsq` do not.
 
     Examples
     --------
@@ -198,6 +211,11 @@ def sqrtm(op: LinearOperator | Array) -> LinearOperator:
     ------
     NotPositiveDefiniteError
         If a Hermitian operator or factor has a negative eigenvalue.
+
+    Notes
+    -----
+    In torch, gradients go through the eigenvectors of the factors and need distinct eigenvalues; those of `cholesky`
+    do not.
 
     Examples
     --------

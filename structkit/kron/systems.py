@@ -135,6 +135,12 @@ def solve(
     DensificationWarning
         If no rule keeps the structure.
 
+    Notes
+    -----
+    In torch, gradients flow to `b` and to everything the operator is made of, numbers in front of it included. They
+    are found by further solves (the implicit function theorem), never by differentiating eigenvectors or iterations:
+    repeated eigenvalues do no harm, and the solution may be differentiated again.
+
     Examples
     --------
     >>> import numpy as np
