@@ -269,6 +269,35 @@ def test_numba_is_loaded_on_first_use_only():
     assert out.stdout.split() == ["2.0", str(used)]
 
 
+def test_kernels_are_compiled_for_stated_types_and_kept_on_disk(monkeypatch):
+    """No process compiles behind the user's back: a call with other types is an error, not another compilation."""
+    monkeypatch.setenv("STRUCTKIT_NUMBA", "1")
+    numba_kernels = pytest.importorskip("structkit._backend.numba_kernels")
+    used = []
+    compile_kernel = numba_kernels._compile
+    monkeypatch.setattr(numba_kernels, "_compile", lambda *args: used.append(compile_kernel(*args)) or used[-1])
+    rng = np.random.default_rng(0)
+    mats, idx, g = [random(rng, (3, 2)) for _ in range(3)], entries(rng, (3, 3, 3), 4), random(rng, 4)
+    core = random(rng, (2, 2, 2))
+    for call in (
+        lambda: cp_at(idx, mats),
+        lambda: cp_at_gradient(idx, mats, g),
+        lambda: mttkrp_sparse(idx, g, mats, 0),
+        lambda: khatri_rao(mats),
+        lambda: kron(*mats),
+        lambda: tucker_at(idx, core, mats),
+        lambda: tucker_at_gradient(idx, core, mats, g),
+        lambda: numba_kernels.scatter_rows(idx[:, 0].copy(), random(rng, (4, 2)), mats[0]),
+    ):
+        call()
+    assert {k.__name__.lstrip("_") for k in used} == set(numba_kernels.__all__)
+    for kernel in used:
+        assert len(kernel.nopython_signatures) == 1
+        assert kernel.stats.cache_path
+        with pytest.raises(TypeError, match="No matching definition"):
+            kernel(*[np.zeros((1, 1), np.float16)] * len(kernel.nopython_signatures[0].args))
+
+
 def unaligned(x):
     """Copy whose memory starts at an odd address."""
     raw = np.empty(x.nbytes + 1, np.uint8)[1:]
