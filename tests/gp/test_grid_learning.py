@@ -164,6 +164,22 @@ def test_single_precision_agrees_with_double(method, noise):
         assert runs[0].log_evidence_ == pytest.approx(runs[1].log_evidence_, rel=1e-5)
 
 
+def test_single_precision_is_enough_where_noise_is_far_below_the_signal():
+    rng = np.random.default_rng(0)
+    kernels = [Matern(0.5, 0.7, 1.3), SquaredExponential(0.6, 0.8), Matern(2.5, 0.5)]
+    coords = [rng.uniform(0.0, 3.0, 6), np.linspace(-1.0, 1.0, 5), np.linspace(0.0, 2.0, 5)]
+    y = hide(draw(kernels, coords, 1e-6, rng)[1], 0.5, rng).astype(np.float32)
+    oracle = DenseGP(kernels, coords, y, 1e-6)
+    model = GridGP(kernels, noise_var=1e-6, mean="zero", learn_kernels=False, random_state=0)
+    dense = model.fit(coords, y).predict()
+    eps = np.finfo(np.float32).eps
+    np.testing.assert_allclose(dense, oracle.mean(), atol=2 * eps * np.abs(oracle.mean()).max())
+    model.set_params(method="iterative", n_probes=2, max_iter=5000).fit(coords, y)
+    # `tol` bounds the error of the coefficients; single precision alone would be off by a hundred times as much.
+    error = (model.predict() - oracle.mean()) / oracle.std()
+    assert math.sqrt(np.mean(error**2)) < 10 * model.tol
+
+
 def test_noise_far_above_the_signal():
     y = draw(TRUE, [X, T], 1e6, np.random.default_rng(5))[1]
     model = GridGP(TRUE, noise_var=1e6, mean="zero", learn_kernels=False).fit([X, T], y)

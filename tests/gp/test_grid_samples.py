@@ -35,7 +35,11 @@ def check_moments(samples, mean, covariance):
     assert np.all(np.abs(np.cov(flat.T) - covariance) < 5 * error + 1e-9)
 
 
-@pytest.mark.parametrize("new", [None, NEW, [None, NEW[1]], [NEW[0], None]], ids=["grid", "new", "second", "first"])
+FAR = [np.array([7.0, 7.5]), np.array([-0.2, 9.0])]  # where the grid explains little or nothing
+TARGETS = {"grid": None, "new": NEW, "far": FAR, "second": [None, NEW[1]], "first": [NEW[0], None]}
+
+
+@pytest.mark.parametrize("new", TARGETS.values(), ids=TARGETS)
 @pytest.mark.parametrize("method", ["eigen", "dense", "iterative"])
 def test_samples_have_the_moments_of_the_posterior(method, new):
     model, oracle = fitted(method)
