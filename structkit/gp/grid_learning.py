@@ -69,7 +69,7 @@ class Evaluator:
             self.data,
             self.geometry,
             self.normals,
-            tol=tol or max(self.options.solver_tol, 1e-2),
+            tol=tol or max(self.options.solver_tol, 5e-2),
             max_iter=self.options.solver_max_iter,
         )
 
@@ -92,7 +92,7 @@ class Evaluator:
             self.data,
             geometry,
             normals,
-            tol=max(self.options.solver_tol, 3e-2),
+            tol=max(self.options.solver_tol, 1e-1),
             max_iter=self.options.solver_max_iter,
             state=previous.state if previous else None,
         )

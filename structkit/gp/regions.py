@@ -40,11 +40,24 @@ class Region:
 
 @dataclass(frozen=True)
 class MaskGeometry:
-    """Regions of a mask along its best fibre axis, and the mean weight of the cells outside them."""
+    """Holes of a mask along its best fibre axis.
+
+    Attributes
+    ----------
+    axis : int
+        Axis of the fibres.
+    regions : tuple of Region
+        The holes.
+    fraction : float
+        Mean weight of the cells outside of the holes.
+    share : float
+        Share of the cells that lie in holes; the least that could be found, if hidden cells show none.
+    """
 
     axis: int
     regions: tuple[Region, ...]
     fraction: float
+    share: float
 
 
 def find_regions(weights: np.ndarray) -> MaskGeometry:
@@ -64,18 +77,19 @@ def find_regions(weights: np.ndarray) -> MaskGeometry:
     else:
         regions, cells = [], 0
     outside = max(weights.size - cells, 1)
-    return MaskGeometry(axis, tuple(regions), float(weights.sum(dtype=np.float64)) / outside)
+    fraction = float(weights.sum(dtype=np.float64)) / outside
+    share = max(cells / weights.size, MIN_SHARE) if hidden.any() else 1.0
+    return MaskGeometry(axis, tuple(regions), fraction, share)
 
 
 def _box(hidden: np.ndarray, axis: int) -> Shape:
-    """Sides of a box that scattered cells of the mask's density fill by chance less than once in a hundred trials."""
-    q = max(float(hidden.mean()), 1e-3)
-    free = math.log(0.01) / math.log(min(q, 0.99))  # cells that must coincide
-    others = hidden.ndim - 1
-    side = min(max(math.ceil(free ** (1 / others)), 2), 6) if others else 1
-    depth = max(math.ceil(free / side ** max(others - 1, 0)), 2)
+    """Sides of a box that scattered cells of the mask's density fill by chance less than once in a hundred masks."""
+    q = min(max(float(hidden.mean()), 1e-3), 0.99)
+    cells = math.log(0.01 / hidden.size) / math.log(q)  # that must coincide
+    side = max(math.ceil(cells ** (1 / hidden.ndim)), 2)
     box = [min(side, n) for n in hidden.shape]
-    box[axis] = min(depth, hidden.shape[axis])
+    others = math.prod(box) // box[axis]
+    box[axis] = min(max(math.ceil(cells / others), 2), hidden.shape[axis])
     return tuple(box)
 
 

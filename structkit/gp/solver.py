@@ -40,6 +40,7 @@ class PreconditionedSystem:
 
     def __init__(self, system: GridSystem, geometry: MaskGeometry) -> None:
         self.system = system
+        self.share = geometry.share
         self.fraction = max(geometry.fraction, 1.0 / max(math.prod(system.shape), 1))
         self.base = 1.0 / (1.0 + self.fraction * system.prior)
         self.regions = RegionSolver(geometry, system.bases, system.shape, system.weights) if geometry.regions else None
@@ -58,7 +59,8 @@ class PreconditionedSystem:
         The error is measured in the norm of ``A``, where a posterior draw has squared norm `n`, the number of
         coefficients: ``tol`` is the error of the posterior mean in posterior standard deviations, root mean square. It
         is estimated from the decrease that conjugate gradients report (Hestenes and Stiefel's formula over the last
-        iterations, continued geometrically), which a poor preconditioner cannot fool.
+        iterations, continued geometrically), which a poor preconditioner cannot fool. Holes converge last, so what is
+        left counts as if all of it lay in them: the mean square is over their share of the coefficients.
         """
         xp = get_namespace(b)
         parts = [
@@ -75,7 +77,7 @@ class PreconditionedSystem:
         xp = get_namespace(b)
         axes = tuple(range(1, b.ndim))
         tail = (-1,) + (1,) * (b.ndim - 1)
-        n = math.prod(b.shape[1:])
+        n = math.prod(b.shape[1:]) * self.share
         x = b * 0 if x0 is None else x0 + 0
         r = b + 0 if x0 is None else b - self.system.apply(x)
         z = self.precondition(r)
