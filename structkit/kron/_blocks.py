@@ -49,9 +49,10 @@ def axis_product(a: np.ndarray, y: np.ndarray, out: np.ndarray, threads: int) ->
     """Write ``a @ y[l]`` into ``out[l]`` for all `l`; `y` is any view ``(L, n, R)``, `out` is C-contiguous."""
     left, n, right = y.shape
     m = len(a)
-    # Packing contiguous rows costs little: there, blocks pay for the smallest matrices only.
-    packed = y.strides[2] == y.itemsize and (a.size > CHEAP or n > 4 * m)
-    block = 0 if packed else _block_length(a, right, threads)
+    # Packing contiguous rows costs little: there, blocks pay for the smallest matrices only, and for stacks on several
+    # threads, where BLAS would gather its own for every slice.
+    one_call = y.strides[2] == y.itemsize and (a.size > CHEAP or n > 4 * m) and (threads == 1 or left == 1)
+    block = 0 if one_call else _block_length(a, right, threads)
     if not block:
         whole_is_serial = a.dtype.kind != "c" and a.size * right <= SERIAL
         _shared_matmul(a, y, out, threads if whole_is_serial else 1)

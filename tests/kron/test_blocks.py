@@ -63,6 +63,19 @@ def test_blocks_are_used_where_they_pay(monkeypatch):
     assert lengths == [(39, 256, 16)]
 
 
+def test_stacks_on_several_threads_are_cut_so_that_blas_starts_none_of_its_own(monkeypatch):
+    sizes = []
+    plain = _blocks._shared_matmul
+    monkeypatch.setattr(
+        _blocks, "_shared_matmul", lambda x, y, out, threads: (sizes.append(y.shape), plain(x, y, out, threads))
+    )
+    a, y = np.eye(64), np.ones((20, 64, 1000))
+    for threads in (1, 2):
+        axis_product(a, y, np.empty_like(y), threads)
+    assert sizes == [(20, 64, 1000), (20, 15, 64, 64)]
+    assert 64 * 64 * 64 <= _blocks.SERIAL
+
+
 @pytest.mark.parametrize("kernel", ["rot", "leftrot", "batched"])
 def test_a_product_does_not_depend_on_the_number_of_threads(kernel):
     rng = np.random.default_rng(0)
