@@ -13,9 +13,9 @@ from structkit._core.types import Array, Shape
 from structkit._core.validation import ALWAYS_FITS, check_memory, check_vector
 from structkit.kron._chain import apply_chain
 from structkit.kron._gemm import apply_gemm, merge_factors, scalar_part
-from structkit.kron.plan import KronPlan, cached_plan, default_threads
+from structkit.kron.plan import DEFAULT_MAX_BYTES, KronPlan, cached_plan, default_threads
 
-__all__ = ["batch_product", "batch_shape", "check_plan", "numpy_product", "write_out"]
+__all__ = ["batch_product", "batch_shape", "check_plan", "kron_stack", "numpy_product", "write_out"]
 
 
 def numpy_product(
@@ -46,6 +46,14 @@ def numpy_product(
     if out.flags.carray:
         return _execute(plan, mats, x, out)
     np.copyto(out, _execute(plan, mats, x, np.empty(shape, dtype)))
+    return out
+
+
+def kron_stack(mats: Sequence[np.ndarray], x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Write the product with every tensor of a stack into `out`; arrays of one dtype that fit, both C-contiguous."""
+    shapes = tuple([f.shape for f in mats])
+    plan = cached_plan(shapes, out.dtype, 1, "numpy", DEFAULT_MAX_BYTES, default_threads(), use_numba())
+    _execute(plan, mats, x.reshape(-1, plan.n_in, 1), out.reshape(-1, plan.n_out, 1))
     return out
 
 

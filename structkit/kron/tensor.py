@@ -25,6 +25,7 @@ from structkit._core.errors import ShapeError
 from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
 from structkit.kron._blocks import THREADS_FROM, axis_product, row_product
+from structkit.kron._numpy import kron_stack
 from structkit.kron.layout import check_axis
 from structkit.kron.plan import default_threads
 
@@ -206,13 +207,20 @@ def _order_key(a: Array) -> float:
 
 
 def _chain_numpy(x: np.ndarray, steps: Sequence[tuple[int, np.ndarray]], out: np.ndarray | None) -> np.ndarray:
-    """Apply the steps with two buffers; `x` is C-contiguous and stays untouched."""
+    """Apply the steps with two buffers; `x` is C-contiguous and stays untouched.
+
+    Products along all trailing axes of large tensors are left to the plans of Kronecker products, which merge small
+    factors and keep the number of calls down where the axes are short.
+    """
     shapes = [x.shape]
     for axis, a in steps:
         shapes.append((*shapes[-1][:axis], a.shape[0], *shapes[-1][axis + 1 :]))
     out = _check_out(out, x, shapes[-1], [a for _, a in steps])
     if not steps:
         np.copyto(out, x)
+    first = x.ndim - len(steps)
+    if len(steps) > 1 and math.prod(x.shape[first:]) >= PLAN_FROM and min(axis for axis, _ in steps) == first:
+        return kron_stack([a for _, a in sorted(steps, key=lambda step: step[0])], x, out)
     y = x
     for (axis, a), target in zip(steps, _targets(shapes[1:], out), strict=True):
         _apply(y, a, axis, target)
@@ -237,6 +245,8 @@ def _targets(shapes: Sequence[Shape], out: np.ndarray) -> list[np.ndarray]:
     return [buffers[name][:size].reshape(s) for name, size, s in zip(names, sizes, shapes, strict=True)]
 
 
+# Elements of a tensor from which planning its product pays.
+PLAN_FROM = 2**15
 # Below this many trailing elements one small product per slice costs more in calls than in arithmetic; one long thin
 # product per trailing element is 2 to 4 times faster (measured with OpenBLAS; with MKL, in torch, the limit is higher).
 _FEW_COLUMNS = 8

@@ -315,3 +315,23 @@ def test_dask_stays_lazy_and_agrees(chunks):
     close(Y.compute(scheduler="synchronous"), oracle(X, [mats[1]], [1]), np.float64, X.size)
     with pytest.raises(TypeError, match="dask"):
         mttkrp(da.from_array(X, chunks=chunks), [np.ones((n, 2)) for n in X.shape], 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@pytest.mark.parametrize("modes", [(1, 2, 3), (3, 1, 2), (0, 1, 2, 3), (0, 1, 2), (1, 3)])
+def test_large_tensors(modes, dtype):
+    """From some size on, products along all trailing axes are planned as Kronecker products."""
+    rng = np.random.default_rng(0)
+    shape, rows = (2, 40, 30, 33), (3, 25, 41, 33)
+    X = rng.standard_normal(shape).astype(dtype)
+    mats = [rng.standard_normal((rows[d], shape[d])).astype(dtype) for d in modes]
+    expected = X.astype(np.result_type(dtype, np.float64))
+    for d, a in zip(modes, mats, strict=True):
+        expected = np.moveaxis(np.tensordot(a, expected, axes=(1, d)), 0, d)
+    tol = 200 * np.finfo(dtype).eps * np.abs(expected).max()
+    found = multi_mode_product(X, mats, modes=modes)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tol)
+    out = np.empty_like(found)
+    adjoint = [np.ascontiguousarray(a.conj().T) for a in mats]
+    assert multi_mode_product(X, adjoint, modes=modes, adjoint=True, out=out) is out
+    np.testing.assert_allclose(out, expected, rtol=0, atol=tol)
