@@ -28,7 +28,9 @@ __all__ = ["Evaluator", "LearningOptions", "initial_model", "learn"]
 
 START_NOISE = 0.05  # of the variance of the data
 DRAWN_NOISE = 1e-6  # of the variance of the data: the least noise that expectation maximisation by draws can follow
-EM_DRAWS = 2  # enough: the moments average over all other axes
+EM_CELLS = (
+    10_000_000  # of the draws of expectation maximisation together; more on smaller grids, which average over fewer
+)
 MIN_LEVELS = 24  # of an axis in a sub-grid
 
 
@@ -83,7 +85,7 @@ class Evaluator:
         """Posterior moments of one model."""
         geometry = self.geometry if self.method == "iterative" else find_regions(self.data.weights)
         if self.method == "iterative":
-            normals = self.normals[:, :EM_DRAWS] if self.data.y.size > 100_000 else self.normals
+            normals = self.normals[:, : max(EM_CELLS // self.data.y.size, 1)]
         else:
             rng = np.random.default_rng(0)
             normals = np.zeros(0) if self.data.complete else grid_normals(rng, 64, self.data.shape, self.data.y.dtype)
