@@ -149,7 +149,7 @@ def test_the_quadrature_runs_until_its_bias_is_small_beside_the_sampling_error()
     y = hide(draw(kernels, coords, 1e-5, rng)[1], 0.9, rng)
     data = check_grid(coords, y, None, kernels, None)
     model = GridModel(kernels, np.asarray(1e-5), np.zeros(()))
-    (estimate,) = estimates(model, data, 1, 400, tol=1e-2)
+    (estimate,) = estimates(model, data, 1, 150, tol=1e-2)
     assert abs(estimate.value - dense_evidence(model, data).value) < 4 * estimate.standard_error
 
 
