@@ -10,6 +10,7 @@ import scipy.linalg
 
 from structkit._backend.namespace import get_namespace, to_numpy
 from structkit._core.errors import SizeError
+from structkit._core.results import STATUS
 from structkit._core.types import Array
 from structkit._core.validation import available_bytes
 from structkit.gp.grid_data import GridData, GridModel
@@ -19,7 +20,7 @@ from structkit.gp.solver import CoefficientSolve, PreconditionedSystem
 from structkit.gp.whitening import AxisBasis, GridSystem, axis_bases
 from structkit.kron import multi_mode_product
 
-__all__ = ["GridPosterior"]
+__all__ = ["GridPosterior", "noise_at", "unsettled_message"]
 
 CHUNK_BYTES = 2**30  # of right-hand sides solved at once
 ROOT_MATRICES = 6  # of the size of the covariance of new coordinates, alive at once
@@ -268,6 +269,27 @@ class GridPosterior:
             normals = rng.standard_normal((n, *[len(p) for p in parts]))
             total = total + multi_mode_product(normals, [_symmetric_root(p) for p in parts], modes=self.system.modes)
         return total  # type: ignore[return-value]
+
+
+def noise_at(model: GridModel, cell_noise: np.ndarray | None, coords: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Noise variance of new observations, broadcasting over the output; ValueError where it is not known."""
+    if model.noise_var.ndim == 0 and cell_noise is None:
+        return model.noise_var
+    for d in range(len(coords)) if cell_noise is not None else [model.noise_axis or 0]:
+        if coords[d] is not None:
+            raise ValueError(
+                f"include_noise=True with new coordinates on axis {d}: the noise is known at its levels only. Add your "
+                "own noise variance to std**2."
+            )
+    return model.along(model.noise_var, model.noise_axis, len(coords)) if cell_noise is None else cell_noise
+
+
+def unsettled_message(what: str, solve: CoefficientSolve, tol: float) -> str:
+    """Say how far a solve came that did not converge."""
+    return (
+        f"{what} an estimated error of {solve.error:.2g} posterior standard deviations (tol={tol:g}) after "
+        f"{solve.n_iter} iterations. {STATUS[solve.status]}"
+    )
 
 
 def _symmetric_root(K: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from structkit._core.errors import ConvergenceWarning, ShapeError
 from structkit._core.estimator import Estimator
 from structkit._core.progress import Progress
 from structkit._core.random import check_random_state
-from structkit._core.results import STATUS
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback, RandomState
 from structkit.gp.grid_amplitude import folded
@@ -23,8 +22,7 @@ from structkit.gp.grid_archive import pack, unpack
 from structkit.gp.grid_data import AxisCovariance, GridData, GridModel
 from structkit.gp.grid_learning import Evaluator, learn
 from structkit.gp.grid_options import new_coordinates, prepare
-from structkit.gp.grid_posterior import GridPosterior
-from structkit.gp.solver import CoefficientSolve
+from structkit.gp.grid_posterior import GridPosterior, noise_at, unsettled_message
 
 __all__ = ["GridGP"]
 
@@ -248,7 +246,7 @@ class GridGP(Estimator):
                 f"Learning stopped after max_learning_iter={self.max_learning_iter} steps before settling; raise it."
             )
         if posterior.info is not None and not solved:
-            self._warn(_unsettled("The posterior mean has", posterior.info, self.tol))
+            self._warn(unsettled_message("The posterior mean has", posterior.info, self.tol))
         return self
 
     def _store(
@@ -307,10 +305,10 @@ class GridGP(Estimator):
             tol = max(self._posterior.tol, 2e-2)
             self._smoothed, unsettled = self._posterior.draw(self._n_samples, rng, tol=tol, smoothed=True)
             if unsettled is not None:
-                self._warn(_unsettled("Posterior draws have", unsettled, tol))
+                self._warn(unsettled_message("Posterior draws have", unsettled, tol))
         variance = self._posterior.variance(targets, self._smoothed)
         if include_noise:
-            variance = variance + self._noise_at(targets)
+            variance = variance + noise_at(self._model, self._cell_noise, targets)
         return mean, self._out(np.sqrt(variance))
 
     def sample(self, n: int = 1, random_state: RandomState = None, *, coords: Sequence[object] | None = None) -> Array:
@@ -337,7 +335,7 @@ class GridGP(Estimator):
         targets, tol = new_coordinates(self._model, self._data, coords), max(self._posterior.tol, 1e-2)
         samples, unsettled = self._posterior.sample(targets, n, rng, tol=tol)
         if unsettled is not None:
-            self._warn(_unsettled("Posterior draws have", unsettled, tol))
+            self._warn(unsettled_message("Posterior draws have", unsettled, tol))
         return self._out(samples)
 
     def score(self, coords: Sequence[object] | None, y: Array) -> float:
@@ -365,20 +363,6 @@ class GridGP(Estimator):
             return 1.0 if residual == 0.0 else 0.0
         return 1.0 - residual / total
 
-    def _noise_at(self, targets: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Noise variance of new observations, broadcasting over the output."""
-        model, ndim = self._model, self._data.y.ndim
-        if model.noise_var.ndim == 0 and self._cell_noise is None:
-            return model.noise_var
-        axes = range(ndim) if self._cell_noise is not None else [model.noise_axis or 0]
-        for d in axes:
-            if targets[d] is not None:
-                raise ValueError(
-                    f"include_noise=True with new coordinates on axis {d}: the noise is known at its levels only. Add "
-                    "your own noise variance to std**2."
-                )
-        return model.along(model.noise_var, model.noise_axis, ndim) if self._cell_noise is None else self._cell_noise
-
     def _out(self, x: np.ndarray) -> Array:
         return asarray_like(x, self._like)
 
@@ -405,11 +389,3 @@ class GridGP(Estimator):
             Torch device, such as ``"cpu"``, for a model that was fitted on another. Default: the same one.
         """
         return unpack(cls, read_archive(path, ["GridGP"])[1], device)
-
-
-def _unsettled(what: str, solve: CoefficientSolve, tol: float) -> str:
-    """Say how far a solve came that did not converge."""
-    return (
-        f"{what} an estimated error of {solve.error:.2g} posterior standard deviations (tol={tol:g}) after "
-        f"{solve.n_iter} iterations. {STATUS[solve.status]}"
-    )
