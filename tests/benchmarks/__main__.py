@@ -52,7 +52,7 @@ def worker(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     print(console_table(f"{topic}, {threads} thread(s), {seconds:.0f} s", rows), flush=True)
     limits = {"gemm": gemm_peak("float64", threads), "copy": copy_bandwidth(threads)}
-    result = {"rows": [r.to_dict() for r in rows], "limits": limits}
+    result = {"rows": [{**r.to_dict(), "topic": topic} for r in rows], "limits": limits}
     args.worker.write_text(json.dumps(result), encoding="utf-8")
     return 0
 

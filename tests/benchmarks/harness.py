@@ -55,6 +55,8 @@ class Row:
         On structkit's row: the ratio to reach, the peer it refers to, and what was reached.
     note : str
         Why there is no figure, or what to know about it.
+    topic : str
+        Benchmark file that the row comes from.
     """
 
     case: str
@@ -74,6 +76,7 @@ class Row:
     gate_peer: str = ""
     gate_ratio: float = math.nan
     note: str = ""
+    topic: str = ""
 
     @property
     def met(self) -> bool | None:

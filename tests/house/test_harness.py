@@ -10,7 +10,7 @@ from tests.benchmarks import __main__ as runner
 from tests.benchmarks import harness
 from tests.benchmarks.__main__ import topics
 from tests.benchmarks.harness import OURS, Row, compare, optional
-from tests.benchmarks.report import console_table, summary, write_rst
+from tests.benchmarks.report import TITLES, console_table, summary, write_rst
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +121,8 @@ def test_the_page_and_the_table_show_everybody(tmp_path):
     for row in found:
         assert row.name in page
         assert row.name in table
-    assert "score" not in page  # nobody has one
+    assert "- score" not in page  # a column in which nobody has anything
+    assert "Met: 1 of 1 with 1 thread." in page
     assert "1 of 1 gates met" in summary({1: found})
     missed = Row("slow case", OURS, "float64", 1, gate=2.0, gate_ratio=1.0, gate_peer="peer")
     assert "missed: slow case" in summary({1: [missed]})
@@ -133,6 +134,14 @@ def test_a_topic_that_fails_is_named_and_does_not_stop_the_others(tmp_path, monk
     assert runner.main(["--only", "kernels", "tensor", "--write", str(tmp_path / "page.rst")]) == 1
     assert "files that failed: kernels (1 thread)" in capfd.readouterr().out
     assert "copy 2 GB/s" in (tmp_path / "page.rst").read_text(encoding="utf-8")
+
+
+def test_the_page_has_a_section_for_every_topic(tmp_path):
+    found = [Row(f"case {t}", OURS, "float64", 1, topic=t) for t in topics()]
+    write_rst(tmp_path / "page.rst", {1: found}, {1: {"gemm": 1e9, "copy": 1e9}})
+    page = (tmp_path / "page.rst").read_text(encoding="utf-8")
+    for topic in topics():
+        assert f"{TITLES[topic]}\n{'-' * len(TITLES[topic])}" in page
 
 
 def test_every_benchmark_file_has_rows():
