@@ -237,7 +237,8 @@ def main() -> None:
         print(
             f"learned: lengthscales {gp.kernels_[0].lengthscale:.1f} and {gp.kernels_[1].lengthscale:.1f} pixels, "
             f"noise sd {np.sqrt(np.median(gp.noise_var_)):.0f} in the median band; "
-            f"log evidence {gp.log_evidence_:.0f} ± {gp.log_evidence_se_:.0f}; solve: {gp.n_iter_} iterations to {gp.solver_error_:.0e} posterior sd"
+            f"log evidence {gp.log_evidence_:.0f} ± {gp.log_evidence_se_:.0f}; "
+            f"solve: {gp.n_iter_} iterations to {gp.solver_error_:.0e} posterior sd"
         )
         path = args.output / f"indian_pines_{key}.png"
         fig = figure(image.cube, observed, outcomes[0], f"Indian Pines, {title}", args.seed)
