@@ -202,7 +202,7 @@ def write_demo(picture: Path, target: Path) -> None:
         "   :alt: A hyperspectral image: truth, what was observed, what was filled in, and its uncertainty",
         "   :align: center",
         "",
-        "   ``make demo``: a hyperspectral image of 4.2 million cells, three quarters of them hidden, filled in.",
+        "   ``make demo``: a hyperspectral image of 4.2 million cells, blocks of them hidden, filled in.",
     ]
     write(target, "\n".join(lines) + "\n" if picture.exists() else "")
 
