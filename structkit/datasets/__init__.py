@@ -1,6 +1,17 @@
-"""Real samples and generators of data on grids, to try things out and to test."""
+"""Real samples and generators of data on grids and at real coordinates, to try things out and to test."""
 
+from structkit.datasets.air_quality import MeasuredTensor, beijing_pm25, us_temperature
 from structkit.datasets.generators import GridSample, block_mask, random_mask, sample_grid
 from structkit.datasets.loaders import HyperspectralImage, indian_pines
 
-__all__ = ["GridSample", "HyperspectralImage", "block_mask", "indian_pines", "random_mask", "sample_grid"]
+__all__ = [
+    "GridSample",
+    "HyperspectralImage",
+    "MeasuredTensor",
+    "beijing_pm25",
+    "block_mask",
+    "indian_pines",
+    "random_mask",
+    "sample_grid",
+    "us_temperature",
+]
