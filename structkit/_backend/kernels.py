@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-__all__ = ["kernels", "packed", "use_numba"]
+__all__ = ["kalman", "kernels", "packed", "use_numba"]
 
 
 def use_numba() -> bool:
@@ -24,6 +24,17 @@ def kernels() -> ModuleType:
     from structkit._backend import numpy_kernels
 
     return numpy_kernels
+
+
+def kalman() -> ModuleType:
+    """Return the module of state-space kernels to use; both modules have the same functions."""
+    if use_numba():
+        from structkit._backend import numba_kalman
+
+        return numba_kalman
+    from structkit._backend import numpy_kalman
+
+    return numpy_kalman
 
 
 def packed(a: object, dtype: object = None) -> np.ndarray:
