@@ -1,10 +1,12 @@
 """Real samples and generators of data on grids and at real coordinates, to try things out and to test."""
 
 from structkit.datasets.air_quality import MeasuredTensor, beijing_pm25, us_temperature
+from structkit.datasets.functional import FunctionalTensor, sample_functional_tensor
 from structkit.datasets.generators import GridSample, block_mask, random_mask, sample_grid
 from structkit.datasets.loaders import HyperspectralImage, indian_pines
 
 __all__ = [
+    "FunctionalTensor",
     "GridSample",
     "HyperspectralImage",
     "MeasuredTensor",
@@ -12,6 +14,7 @@ __all__ = [
     "block_mask",
     "indian_pines",
     "random_mask",
+    "sample_functional_tensor",
     "sample_grid",
     "us_temperature",
 ]
