@@ -19,11 +19,9 @@ import functools
 import re
 from collections.abc import Callable
 
-import numba
 import numpy as np
 
 from structkit._backend.numba_kalman_steps import (
-    OPTIONS,
     add_future,
     add_gradient,
     apply,
@@ -31,6 +29,7 @@ from structkit._backend.numba_kalman_steps import (
     correct,
     gain,
     is_empty,
+    jit,
     outputs,
     predict,
     prior_moments,
@@ -56,7 +55,7 @@ def _kernel(function: Callable[..., object], signature: str, name: str) -> Calla
     """Compile one kernel for one element type, or load it from the file cache; digits stand for axes of ``const``."""
     axes = {"1": "[::1]", "2": "[:, ::1]", "3": "[:, :, ::1]"}
     signature = re.sub(r"T([123])", lambda found: name + axes[found[1]], signature)
-    return numba.njit([re.sub(r"const (\w+)\[(.*?)\]", _declared, signature)], **OPTIONS)(function)
+    return jit([re.sub(r"const (\w+)\[(.*?)\]", _declared, signature)])(function)
 
 
 def _filter_steps(a, q, p0, h, precision, information, mean, cov):  # type: ignore[no-untyped-def]

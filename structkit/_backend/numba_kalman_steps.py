@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numba
 import numpy as np
 
 # Sums keep their order: the split of the covariance relies on exact cancellation.
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-compiled = numba.njit(**OPTIONS)
+jit = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+compiled = jit(forceinline=True)  # a call would pass every field of every array
 
 
 @compiled
@@ -123,17 +125,23 @@ def is_empty(precision, information):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def outputs(h, unit, cov, cross, spread):  # type: ignore[no-untyped-def]
-    """Write ``spread = H cov H^T`` and `cross`, the part of ``H cov`` that is orthogonal to the outputs."""
-    s, copies = h.size, spread.shape[0]
-    for c in range(copies):
-        target, row = cross[c], cov[c * s]
-        for j in range(target.size):
-            target[j] = h[0] * row[j]
-        for l in range(1, s):
+def project(h, cov, rows):  # type: ignore[no-untyped-def]
+    """Write ``H cov``."""
+    s = h.size
+    for c in range(rows.shape[0]):
+        target = rows[c]
+        target[:] = 0
+        for l in range(s):
             scale, row = h[l], cov[c * s + l]
             for j in range(target.size):
                 target[j] += scale * row[j]
+
+
+@compiled
+def outputs(h, unit, cov, cross, spread):  # type: ignore[no-untyped-def]
+    """Write ``spread = H cov H^T`` and `cross`, the part of ``H cov`` that is orthogonal to the outputs."""
+    s, copies = h.size, spread.shape[0]
+    project(h, cov, cross)
     for c in range(copies):
         row = cross[c]
         for r in range(c + 1):
@@ -339,19 +347,6 @@ def apply(a, copies, rows, out):  # type: ignore[no-untyped-def]
     """Write ``rows kron(I, a)^T``."""
     for c in range(rows.shape[0]):
         apply_one(a, copies, rows[c], out[c])
-
-
-@compiled
-def project(h, cov, rows):  # type: ignore[no-untyped-def]
-    """Write ``H cov``."""
-    s = h.size
-    for c in range(rows.shape[0]):
-        target = rows[c]
-        target[:] = 0
-        for l in range(s):
-            scale, row = h[l], cov[c * s + l]
-            for j in range(target.size):
-                target[j] += scale * row[j]
 
 
 @compiled
