@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from structkit._core.serialize import read_archive
 from structkit.gp import GridGP
 from structkit.gp.grid_archive import unpack
+from structkit.sbl import KroneckerSBL
+from structkit.sbl import archive as sbl_archive
 
 __all__ = ["load"]
 
-_KINDS = {"GridGP": partial(unpack, GridGP)}
+_KINDS: dict[str, Callable[..., object]] = {"GridGP": partial(unpack, GridGP)}
+_KINDS |= {cls.__name__: partial(sbl_archive.unpack, cls) for cls in (KroneckerSBL,)}
 
 
-def load(path: str | os.PathLike[str], *, device: str | None = None) -> GridGP:
+def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:
     """Load a fitted object that was written by its ``save`` method.
 
     Parameters
@@ -26,7 +31,7 @@ def load(path: str | os.PathLike[str], *, device: str | None = None) -> GridGP:
 
     Returns
     -------
-    model : GridGP
+    model : estimator of the kind that was saved
         The fitted object; its predictions are those it gave before it was saved.
 
     Raises

@@ -1,0 +1,171 @@
+"""Input of the sparse Bayesian models: checked, in double precision, with columns and data of unit size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from structkit._backend.namespace import (
+    as_array,
+    as_factors,
+    asarray_like,
+    backend_name,
+    cast,
+    get_namespace,
+    result_dtype,
+    to_numpy,
+)
+from structkit._core.errors import NotFiniteError, ShapeError
+from structkit._core.types import Array, Shape
+from structkit.kron import multi_mode_product
+from structkit.sbl.spectral import abs2
+
+__all__ = ["Checked", "Problem", "check_input", "prepare"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Measurements ``y`` and factors of one recovery problem.
+
+    Attributes
+    ----------
+    factors : list of array, shapes ``(m_i, n_i)``
+        Dictionaries in double precision, columns of unit norm.
+    norms : list of numpy.ndarray, shapes ``(n_i,)``
+        The norms that the columns had.
+    y : array, shape ``(m_1, ..., m_I, L)``
+        Measurements over `scale`, whose mean square is one, in double precision.
+    scale : float
+        Root mean square of the measurements.
+    dtype : dtype of numpy or torch
+        What results are returned in.
+    snapshots : bool
+        Whether the caller's measurements have an axis of snapshots.
+    """
+
+    factors: list[Array]
+    norms: list[np.ndarray]
+    y: Array
+    scale: float
+    dtype: object
+    snapshots: bool
+
+    @property
+    def sizes(self) -> Shape:
+        """Numbers of columns."""
+        return tuple(a.shape[1] for a in self.factors)
+
+    @property
+    def rows(self) -> Shape:
+        """Numbers of rows."""
+        return tuple(self.y.shape[:-1])
+
+    @property
+    def n_snapshots(self) -> int:
+        """Number of measurement tensors."""
+        return self.y.shape[-1]
+
+    @property
+    def n_data(self) -> int:
+        """Number of measurements, snapshots included."""
+        return math.prod(self.y.shape)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the model is complex."""
+        return "complex" in str(self.y.dtype)
+
+    @cached_property
+    def host(self) -> list[np.ndarray]:
+        """The factors as numpy arrays."""
+        return [np.ascontiguousarray(to_numpy(a)) for a in self.factors]
+
+    def from_host(self, x: np.ndarray) -> Array:
+        """Return a numpy array beside the measurements."""
+        return asarray_like(x, self.y)
+
+    def project(self, bases: Sequence[np.ndarray], skip: int | None = None) -> np.ndarray:
+        """Products of the measurements with the adjoint of one matrix per mode, as a numpy array."""
+        modes = [i for i in range(len(bases)) if i != skip]
+        if not modes:
+            return np.ascontiguousarray(to_numpy(self.y))
+        matrices = [self.from_host(bases[i]) for i in modes]
+        return np.ascontiguousarray(to_numpy(multi_mode_product(self.y, matrices, modes=modes, adjoint=True)))
+
+
+class Checked(NamedTuple):
+    """Input in double precision, measurements as a tensor with snapshots last."""
+
+    factors: list[Array]
+    y: Array
+    dtype: object
+    snapshots: bool
+
+
+def check_input(factors: Sequence[object], y: object, n_snapshots: int | None = None) -> Checked:
+    """Check dictionaries and measurements of one model."""
+    arrays = as_factors(factors)
+    data = as_array(y, "y")
+    backend_name(data, *arrays)
+    for i, a in enumerate(arrays):
+        if a.ndim != 2 or 0 in a.shape:
+            raise ShapeError(f"factors[{i}] has shape {tuple(a.shape)}; expected a matrix with rows and columns.")
+        if not math.isfinite(float(abs(a).max())):  # type: ignore[arg-type]
+            raise NotFiniteError(f"factors[{i}] holds NaN or infinity.")
+    tensor, snapshots = _tensor(data, tuple(a.shape[0] for a in arrays), n_snapshots)
+    if not math.isfinite(float(abs(tensor).max())):  # type: ignore[arg-type]
+        raise NotFiniteError("y holds NaN or infinity; the model takes complete measurements.")
+    dtype = result_dtype(data, *arrays)
+    double = getattr(get_namespace(data), "complex128" if "complex" in str(dtype) else "float64")
+    return Checked([cast(a, double) for a in arrays], cast(tensor, double), dtype, snapshots)
+
+
+def prepare(factors: Sequence[object], y: object, n_snapshots: int | None = None) -> Problem:
+    """Check dictionaries and measurements, and bring both to unit size."""
+    given = check_input(factors, y, n_snapshots)
+    norms = [_norms(a, i) for i, a in enumerate(given.factors)]
+    scale = _scale(given.y)
+    unit = [a / asarray_like(n, a) for a, n in zip(given.factors, norms, strict=True)]
+    return Problem(unit, norms, given.y / scale, scale, given.dtype, given.snapshots)
+
+
+def _tensor(y: Array, rows: Shape, n_snapshots: int | None) -> tuple[Array, bool]:
+    """Return the measurements as a tensor with snapshots last, and whether they came with that axis."""
+    count, shape = math.prod(rows), tuple(y.shape)
+    snapshots = shape not in (rows, (count,))
+    if snapshots and shape[:-1] not in (rows, (count,)):
+        raise ShapeError(
+            f"y has shape {shape}; factors with {rows} rows take {rows}, ({count},), or one of these with a trailing "
+            "axis of snapshots."
+        )
+    found = shape[-1] if snapshots else 1
+    if n_snapshots is not None and found != n_snapshots:
+        raise ShapeError(f"y of shape {shape} holds {found} snapshots; n_snapshots={n_snapshots}.")
+    if found == 0:
+        raise ShapeError(f"y has shape {shape}: no snapshot.")
+    return y.reshape(*rows, found), snapshots
+
+
+def _norms(A: Array, i: int) -> np.ndarray:
+    """Norms of the columns; an error where one is zero."""
+    largest = float(abs(A).max())  # type: ignore[arg-type]
+    unit = A / (largest if largest > 0 else 1.0)
+    norms = largest * np.sqrt(np.sum(abs2(to_numpy(unit)), axis=0))
+    if not norms.all():
+        raise ValueError(
+            f"factors[{i}], column {int(np.argmin(norms))} is zero, so its coefficients have no effect. Leave it out."
+        )
+    return norms
+
+
+def _scale(y: Array) -> float:
+    """Root mean square of the measurements, found without overflow."""
+    largest = float(abs(y).max())  # type: ignore[arg-type]
+    if largest == 0.0:
+        raise ValueError("y is zero everywhere, so there is nothing to recover and no noise to learn.")
+    return largest * math.sqrt(float(abs2(y / largest).mean()))  # type: ignore[attr-defined]
