@@ -1,17 +1,36 @@
 """Gaussian processes on a line as linear state-space models: exact inference in time linear in the number of points."""
 
+from structkit.statespace.filtering import (
+    FilterResult,
+    Moments,
+    SmootherResult,
+    interpolate,
+    kalman_filter,
+    rts_smoother,
+)
+from structkit.statespace.likelihood import LogLikelihood, log_likelihood
 from structkit.statespace.models import constant_sde, matern_sde, periodic_sde, quasi_periodic_sde, white_sde
+from structkit.statespace.observations import Observations
 from structkit.statespace.sde import LinearSDE
 from structkit.statespace.transitions import Transitions, discretize, parameter_gradient
 
 __all__ = [
+    "FilterResult",
     "LinearSDE",
+    "LogLikelihood",
+    "Moments",
+    "Observations",
+    "SmootherResult",
     "Transitions",
     "constant_sde",
     "discretize",
+    "interpolate",
+    "kalman_filter",
+    "log_likelihood",
     "matern_sde",
     "parameter_gradient",
     "periodic_sde",
     "quasi_periodic_sde",
+    "rts_smoother",
     "white_sde",
 ]
