@@ -13,7 +13,7 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.1.0.dev0"
 
-_SUBMODULES = ("datasets", "gp", "interop", "io", "kron", "plotting", "sbl", "statespace")
+_SUBMODULES = ("datasets", "dictionary", "gp", "interop", "io", "kron", "orthogonal", "plotting", "sbl", "statespace")
 _NAMES = {
     "ConvergenceWarning": "structkit._core.errors",
     "DensificationWarning": "structkit._core.errors",
@@ -30,6 +30,7 @@ _NAMES = {
     "SizeError": "structkit._core.errors",
     "StructKitError": "structkit._core.errors",
     "GridGP": "structkit.gp",
+    "OrthogonalDictionary": "structkit.dictionary",
     "KroneckerSBL": "structkit.sbl",
     "load": "structkit.io",
 }

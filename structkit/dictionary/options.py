@@ -1,0 +1,142 @@
+"""The arguments of an `OrthogonalDictionary` and its samples, checked before any work."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from structkit._backend.namespace import as_array, asarray_like, backend_name, cast, get_namespace, is_torch, to_numpy
+from structkit._core.errors import NotFiniteError, ShapeError
+from structkit._core.types import Array, Shape
+from structkit.dictionary.learner import Learner, Settings
+from structkit.dictionary.starts import starting_factors
+from structkit.dictionary.stream import Pace
+
+if TYPE_CHECKING:
+    from structkit.dictionary.model import OrthogonalDictionary
+
+__all__ = ["checked_samples", "matched", "prepare"]
+
+# A first dictionary takes so many samples per row of the largest factor, a block of a stream so many.
+WARMUP, BLOCK = 64, 4
+# Blocks grow to this share of the samples seen: fewer polar factors, and no worse a dictionary.
+GROWTH = 1 / 16
+
+
+def _sample_shape(model: OrthogonalDictionary, n_features: int) -> Shape:
+    """Shape of one sample as a tensor."""
+    shape = model.shape
+    if shape is None:
+        return (n_features,)
+    if not isinstance(shape, (tuple, list)) or not shape or not all(_is_count(n) for n in shape):
+        raise ValueError(f"shape={shape!r}; expected a tuple of positive integers, such as (8, 8), or None.")
+    return tuple(int(n) for n in shape)
+
+
+def checked_samples(model: OrthogonalDictionary, X: object, *, fitting: bool, name: str = "X") -> Any:
+    """Return samples as a floating-point array ``(b, n_1, ..., n_D)`` of their library."""
+    X = _numeric(X, name)
+    if X.ndim < 2:
+        raise ShapeError(
+            f"{name} has shape {tuple(X.shape)}; expected a 2D array with one sample per row. Reshape your data: "
+            f"{name}.reshape(1, -1) for one sample, {name}.reshape(-1, 1) for one feature."
+        )
+    count = math.prod(X.shape[1:])
+    if count == 0:
+        raise ShapeError(
+            f"Found array with 0 feature(s) (shape={tuple(X.shape)}) while a minimum of 1 is required by "
+            f"{type(model).__name__}."
+        )
+    known = getattr(model, "n_features_in_", None) if not fitting else None
+    if known is not None and count != known:
+        raise ShapeError(
+            f"{name} has {count} features, but {type(model).__name__} is expecting {known} features as input."
+        )
+    shape = _sample_shape(model, count)
+    if X.ndim > 2 and tuple(X.shape[1:]) != shape:
+        hint = f"give shape={tuple(X.shape[1:])}" if model.shape is None else f"expected samples of shape {shape}"
+        raise ShapeError(f"{name} has shape {tuple(X.shape)}; {hint}, or flatten the samples to rows.")
+    if count != math.prod(shape):
+        raise ShapeError(f"{name} has {count} features; shape={shape} needs {math.prod(shape)}.")
+    if not bool(get_namespace(X).all(get_namespace(X).isfinite(X))):
+        raise NotFiniteError(f"{name} holds NaN or infinity; dictionaries need complete samples.")
+    return X.reshape(X.shape[0], *shape)
+
+
+def _numeric(X: object, name: str) -> Array:
+    """Return real floating-point samples; numbers in object arrays are taken too."""
+    if hasattr(X, "__array__") and not is_torch(X) and str(getattr(X, "dtype", None)) == "object":
+        X = np.asarray(X, dtype=np.float64)
+    X = as_array(X, name)
+    if backend_name(X) == "dask":
+        raise TypeError(f"{name} is a dask array; give it to fit_stream.")
+    if "complex" in str(X.dtype):
+        raise ValueError(f"Complex data not supported: {name} has dtype {X.dtype}.")
+    return X
+
+
+def prepare(model: OrthogonalDictionary, Y: Any, rng: np.random.Generator) -> Learner:
+    """Check the arguments and return a learner in the library, dtype and device of the samples."""
+    sizes = tuple(Y.shape[1:])
+    settings = _settings(model, sizes)
+    dtype = np.dtype(to_numpy(Y[:0]).dtype)
+    start = starting_factors(model.start, sizes, rng, dtype)
+    return Learner([asarray_like(W, Y) for W in start], settings)
+
+
+def _settings(model: OrthogonalDictionary, sizes: Shape) -> Settings:
+    """Resolve the arguments for samples of these sizes."""
+    _check_ranges(model, math.prod(sizes))
+    widest = max(sizes)
+    warmup = WARMUP * widest if model.warmup == "auto" else int(model.warmup)
+    steady = model.batch_size is not None or model.forgetting > 0
+    pace = Pace(
+        batch_size=BLOCK * widest if model.batch_size is None else int(model.batch_size),
+        growth=0.0 if steady else GROWTH,
+        averaging=float(model.averaging),
+        forgetting=float(model.forgetting),
+        n_nonzero=int(model.n_nonzero or 0),
+        threshold=None if model.threshold == "auto" else float(model.threshold),
+    )
+    blind = isinstance(model.start, str) and model.start == "random"
+    return Settings(warmup, pace, int(model.max_iter), float(model.tol), bool(model.robust), blind)
+
+
+def _check_ranges(model: OrthogonalDictionary, n_features: int) -> None:
+    """Raise unless every number is in its range."""
+    for name, none_is_fine in (("n_nonzero", True), ("batch_size", True), ("max_iter", False), ("warmup", False)):
+        value = getattr(model, name)
+        if (value is None and none_is_fine) or (name == "warmup" and value == "auto"):
+            continue
+        if not _is_count(value):
+            raise ValueError(f"{name}={value!r}; expected a positive integer.")
+    if model.n_nonzero is not None and model.n_nonzero > n_features:
+        raise ValueError(f"n_nonzero={model.n_nonzero}; a sample has only {n_features} codes.")
+    _check_number("forgetting", model.forgetting, 0.0, 1.0)
+    _check_number("averaging", model.averaging, 1.0, math.inf)
+    _check_number("tol", model.tol, 0.0, math.inf)
+    if model.threshold != "auto":
+        _check_number("threshold", model.threshold, 0.0, math.inf)
+
+
+def _check_number(name: str, value: object, least: float, most: float) -> None:
+    numeric = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not numeric or not least <= value <= most or not math.isfinite(value):  # type: ignore[operator, arg-type]
+        raise ValueError(f"{name}={value!r}; expected a number from {least:g} to {most:g}.")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value > 0)
+
+
+def matched(Y: Any, learner: Learner) -> Any:
+    """Return samples in the dtype of a learner; wider ones are refused, not narrowed."""
+    dtype = learner.start[0].dtype
+    backend_name(Y, learner.start[0])
+    if Y.dtype == dtype:
+        return Y
+    if get_namespace(Y).result_type(Y.dtype, dtype) != dtype:
+        raise ValueError(f"X has dtype {Y.dtype}; this dictionary began with {dtype} samples. Convert X, or fit anew.")
+    return cast(Y, dtype)
