@@ -85,7 +85,7 @@ def sample_functional_tensor(
     n_modes : int, >= 1, default 3
         Number of modes; the bump needs two.
     n_levels : int or sequence of int, default 100
-        Levels of each mode. Functions are drawn from dense covariances: :math:`O(n^3)` per mode.
+        Levels of each mode. Functions are drawn from dense covariances: time grows with the cube of this number.
     unseen : float, in [0, 1), default 0.1
         Share of the levels of each mode that is withheld from the training entries.
     noise : float, >= 0, default 0.1
