@@ -42,7 +42,7 @@ from structkit._backend.numba_kalman_steps import (
     weigh_residual,
 )
 
-__all__ = ["filter_steps", "gradient", "interpolate", "marginals", "smooth_steps", "smoothed_states"]
+__all__ = ["filter_steps", "gradient", "interpolate", "marginals", "propagate", "smooth_steps", "smoothed_states"]
 
 
 def _declared(found: re.Match[str]) -> str:
@@ -187,6 +187,18 @@ def _interpolate(left, a1, q1, a2, p0, h, mean, cov, score, curvature, f_mean, f
             add_future(carried, score[i + 1], curvature[i + 1], pulled, f_mean[n], f_cov[n])
 
 
+def _propagate(a, paths):  # type: ignore[no-untyped-def]
+    s = a.shape[1]
+    for n in range(paths.shape[0]):
+        for i in range(1, paths.shape[1]):
+            before, here = paths[n, i - 1], paths[n, i]
+            for k in range(s):
+                total = here[k]
+                for l in range(s):
+                    total += a[i, k, l] * before[l]
+                here[k] = total
+
+
 def filter_steps(
     a: np.ndarray,
     q: np.ndarray,
@@ -290,3 +302,8 @@ def interpolate(
     rest = "const T3, const T3, const T3, const T2, const T1, const T2, const T3, const T2, const T3, T2, T3"
     kernel = _kernel(_interpolate, f"void(const int64[::1], {rest})", mean.dtype.name)
     kernel(left, a1, q1, a2, p0, h, mean, cov, score, curvature, f_mean, f_cov)
+
+
+def propagate(a: np.ndarray, paths: np.ndarray) -> None:
+    """Turn the noise of each step, shape ``(N, T, s)``, into the states of `N` paths, in place."""
+    _kernel(_propagate, "void(const T3, T3)", paths.dtype.name)(a, paths)

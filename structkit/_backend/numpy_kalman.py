@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["filter_steps", "gradient", "interpolate", "marginals", "smooth_steps", "smoothed_states"]
+__all__ = ["filter_steps", "gradient", "interpolate", "marginals", "propagate", "smooth_steps", "smoothed_states"]
 
 
 def _sym(x: np.ndarray) -> np.ndarray:
@@ -232,3 +232,9 @@ def interpolate(
     moments = f_mean[inside], f_cov[inside]
     _add_future(a2[inside], rows[inside], score[left[inside] + 1], curvature[left[inside] + 1], *moments)
     f_mean[inside], f_cov[inside] = moments
+
+
+def propagate(a: np.ndarray, paths: np.ndarray) -> None:
+    """Turn the noise of each step, shape ``(N, T, s)``, into the states of `N` paths, in place."""
+    for i in range(1, paths.shape[1]):
+        paths[:, i] += paths[:, i - 1] @ a[i].T

@@ -11,6 +11,7 @@ from structkit.statespace.filtering import (
 from structkit.statespace.likelihood import LogLikelihood, log_likelihood
 from structkit.statespace.models import constant_sde, matern_sde, periodic_sde, quasi_periodic_sde, white_sde
 from structkit.statespace.observations import Observations
+from structkit.statespace.sampling import sample, sample_prior
 from structkit.statespace.sde import LinearSDE
 from structkit.statespace.transitions import Transitions, discretize, parameter_gradient
 
@@ -32,5 +33,7 @@ __all__ = [
     "periodic_sde",
     "quasi_periodic_sde",
     "rts_smoother",
+    "sample",
+    "sample_prior",
     "white_sde",
 ]

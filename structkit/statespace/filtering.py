@@ -210,9 +210,9 @@ def rts_smoother(filtered: FilterResult) -> SmootherResult:
 
     Notes
     -----
-    The moments are those of Rauch, Tung and Striebel, computed by the recursion of Bryson and Frazier in the form of
-    [1]_: it carries the gradient of the log likelihood backwards instead of gains, and so inverts no covariance of a
-    predicted state, which is singular when times repeat or a state has no noise.
+    The moments are those of the RTS recursion, computed by that of Bryson and Frazier in the form of [1]_: it carries
+    the gradient of the log likelihood backwards instead of gains, and so inverts no covariance of a predicted state,
+    which is singular when times repeat or a state has no noise.
 
     References
     ----------

@@ -49,8 +49,18 @@ def log_likelihood(
 
     Parameters
     ----------
-    sde, times, y, noise_var, precision, information
-        As for `kalman_filter`.
+    sde : LinearSDE
+        Prior of each output.
+    times : array, shape ``(T,)``
+        Non-decreasing times.
+    y : array, shape ``(..., T)``, optional
+        Values, NaN where nothing was observed.
+    noise_var : float or array that broadcasts to `y`, > 0
+        Variance of the noise, in squared units of `y`. Required with `y`.
+    precision : array, shape ``(..., T, R, R)``, optional
+        Observations in information form, as for `kalman_filter`.
+    information : array, shape ``(..., T, R)``, optional
+        The same.
     grad : bool
         Also return the gradient, for about twice the time. Default False.
 

@@ -174,12 +174,18 @@ def quasi_periodic_sde(
 
     Parameters
     ----------
-    period, lengthscale, variance, n_harmonics
+    period : float, > 0
+        As for `periodic_sde`.
+    lengthscale : float, > 0
+        As for `periodic_sde`.
+    variance : float, > 0
         As for `periodic_sde`.
     decay : float, > 0
         Length-scale of the Matern process, in units of time: how long a shape lasts. Default 10.
     nu : {0.5, 1.5, 2.5}
         Order of the Matern process. Default 1.5.
+    n_harmonics : int, >= 1
+        As for `periodic_sde`.
 
     Returns
     -------

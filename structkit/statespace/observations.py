@@ -105,8 +105,9 @@ def _from_values(n_times: int, y: object, noise_var: object) -> Observations:
         ) from err
     missing = xp.isnan(values)
     zero = xp.zeros_like(values)
-    precision = xp.where(missing, zero, 1 / noise)
-    information = xp.where(missing, zero, values) * precision
+    with np.errstate(over="ignore"):  # the filter reports what it cannot use
+        precision = xp.where(missing, zero, 1 / noise)
+        information = xp.where(missing, zero, values) * precision
     return Observations(precision[..., None, None], information[..., None], values, noise)
 
 

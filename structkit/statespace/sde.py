@@ -146,7 +146,7 @@ class LinearSDE:
             raise ShapeError(
                 f"values has shape {flat.shape}; expected ({len(form.names)},), one for each of {form.names}."
             )
-        numbers_ = tuple(positive(name, value) for name, value in zip(form.names, flat, strict=True))
+        numbers_ = tuple(positive(name, value) for name, value in zip(form.names, flat.tolist(), strict=True))
         return from_form(form.replaced(numbers_))
 
     def __add__(self, other: LinearSDE) -> LinearSDE:

@@ -105,7 +105,7 @@ def discretize(sde: LinearSDE, dt: Array, *, grad: bool = False) -> Transitions:
         parts += form.derivatives(flat)
     s = sde.n_states
     shaped = [x.reshape(*x.shape[:-3], *steps.shape, s, s).astype(steps.dtype, copy=False) for x in parts]
-    prior, output = (x.astype(steps.dtype, copy=False) for x in (sde.Pinf, sde.H))
+    prior, output = sde.Pinf.astype(steps.dtype), sde.H.astype(steps.dtype)
     if not grad:
         return Transitions(shaped[0], shaped[1], prior, output)
     d_prior = form.prior_derivatives().astype(steps.dtype, copy=False)
