@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["column_gains"]
+__all__ = ["column_gains", "mode_sums"]
 
 compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
@@ -64,3 +64,38 @@ def column_gains(
             if value < low:
                 at, low = g, value
         gains[j], best[j] = -low, at
+
+
+@compiled
+def _mode_sums(
+    rotated: np.ndarray, weights: np.ndarray, values: np.ndarray, noise_var: float, traces: np.ndarray, gram: np.ndarray
+) -> None:
+    left, m, right, n_snapshots = rotated.shape
+    solved = np.empty(m, rotated.dtype)
+    inverse = np.empty(m)
+    for l in range(left):
+        for r in range(right):
+            w = weights[l, r]
+            for a in range(m):
+                inverse[a] = 1.0 / (w * values[a] + noise_var)
+                traces[a] += n_snapshots * w * inverse[a]
+            for s in range(n_snapshots):
+                for a in range(m):
+                    solved[a] = rotated[l, a, r, s] * inverse[a]
+                for a in range(m):
+                    scaled = w * solved[a]
+                    for b in range(a + 1):
+                        gram[a, b] += scaled * np.conj(solved[b])
+    for a in range(m):
+        for b in range(a):
+            gram[b, a] = np.conj(gram[a, b])
+
+
+def mode_sums(
+    rotated: np.ndarray, weights: np.ndarray, values: np.ndarray, noise_var: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Traces and Gram matrix of one mode in one pass; see `numpy_sbl`."""
+    m = len(values)
+    traces, gram = np.zeros(m), np.zeros((m, m), rotated.dtype)
+    _mode_sums(np.ascontiguousarray(rotated), np.ascontiguousarray(weights), values, noise_var, traces, gram)
+    return traces, gram

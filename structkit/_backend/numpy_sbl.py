@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["column_gains"]
+__all__ = ["column_gains", "mode_sums"]
 
 
 def _cost(g: np.ndarray, s: np.ndarray, q: np.ndarray, weights: np.ndarray, n_snapshots: int) -> np.ndarray:
@@ -62,3 +62,30 @@ def column_gains(
     if n_steps:
         consider(g)
     gains[:], best[:] = -low, at
+
+
+def mode_sums(
+    rotated: np.ndarray, weights: np.ndarray, values: np.ndarray, noise_var: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted traces and Gram matrix of one mode of the rotated measurements.
+
+    Parameters
+    ----------
+    rotated : array, shape ``(left, m, right, L)``
+        Measurements in the singular vectors of all modes.
+    weights : array, shape ``(left, right)``
+        Products of the eigenvalues of the other modes.
+    values : array, shape ``(m,)``
+        Eigenvalues of the mode.
+    noise_var : float
+        Noise variance.
+
+    Returns
+    -------
+    traces, gram : array, shapes ``(m,)`` and ``(m, m)``
+        Sums of the weights over the denominators, times snapshots, and of weighted products of solved measurements.
+    """
+    inverse = 1 / (weights[:, None] * values[:, None] + noise_var)
+    solved = np.moveaxis(rotated * inverse[..., None], 1, 0).reshape(len(values), -1)
+    scaled = solved * np.repeat(weights.reshape(-1), rotated.shape[-1])
+    return rotated.shape[-1] * (weights[:, None] * inverse).sum(axis=(0, 2)), scaled @ solved.conj().T

@@ -11,13 +11,12 @@ with :math:`s_{jb} = a_j^H C_b^{-1} a_j`, :math:`q_{jb} = a_j^H C_b^{-1} y_b` an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 
-from structkit._backend.kernels import use_numba
-from structkit.kron import multi_mode_product, unfold
-from structkit.sbl.spectral import Spectral, abs2, outer
+from structkit._backend.sbl_kernels import sbl_kernels
+from structkit.kron import unfold
+from structkit.sbl.spectral import Spectral, abs2, outer, products
 
 __all__ = ["ModeGains", "mode_gains"]
 
@@ -33,16 +32,6 @@ class ModeGains:
 
     gain: np.ndarray
     gamma: np.ndarray
-
-
-def _kernels() -> ModuleType:
-    if use_numba():
-        from structkit._backend import numba_sbl
-
-        return numba_sbl
-    from structkit._backend import numpy_sbl
-
-    return numpy_sbl
 
 
 def mode_gains(
@@ -84,7 +73,7 @@ def _run(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Call the kernel with arrays as it takes them."""
     gain, gamma = np.empty(len(s)), np.empty(len(s))
-    _kernels().column_gains(s, q, weights, own, n, np.ascontiguousarray(grid), n_steps, gain, gamma)
+    sbl_kernels().column_gains(s, q, weights, own, n, np.ascontiguousarray(grid), n_steps, gain, gamma)
     return gain, gamma
 
 
@@ -95,8 +84,7 @@ def _statistics(
     noise, n_snapshots = model.noise_var, model.data.n_snapshots
     others = [i for i in range(model.data.n_modes) if i != mode]
     if others:
-        turns = [model.bases[i].left for i in others]
-        slices = np.asarray(multi_mode_product(slices, turns, modes=others, adjoint=True))
+        slices = products(slices, [b.left for b in model.bases], skip=mode, adjoint=True)
     weights = outer(model.eigenvalues(mode)).reshape(-1) if others else np.ones(1)
     Z = np.asarray(unfold(slices, mode))
     E = basis @ model.bases[mode].left

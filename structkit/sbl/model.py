@@ -11,11 +11,23 @@ from structkit._core.errors import ConvergenceWarning
 from structkit._core.progress import Progress
 from structkit._core.types import Array, Callback
 from structkit.sbl.base import SparseModel
-from structkit.sbl.options import METHODS, Options, check_choice, check_noise, check_penalty, count, positive
+from structkit.sbl.full import METHODS, Method
+from structkit.sbl.options import (
+    Options,
+    check_choice,
+    check_coupling,
+    check_noise,
+    check_penalty,
+    check_share,
+    count,
+    positive,
+)
 from structkit.sbl.problem import prepare
 from structkit.sbl.solve import solve
 
 __all__ = ["KroneckerSBL"]
+
+_DEFAULTS = {"fb": Method(0.0, 1e-7, 500), **METHODS}
 
 
 class KroneckerSBL(SparseModel):
@@ -28,8 +40,12 @@ class KroneckerSBL(SparseModel):
 
     Parameters
     ----------
-    method : {"fb"}, default "fb"
-        ``"fb"``: columns enter and leave one by one, each change judged by the exact evidence.
+    method : {"fb", "mm", "am", "svd", "ksbl", "block"}, default "fb"
+        ``"fb"``: columns enter and leave one by one, each change judged by the exact evidence. ``"mm"``: all columns,
+        steps that never lower the evidence. The others are published methods, for comparison: expectation maximisation
+        with alternating minimisation (``"am"``), with nested singular value decompositions (``"svd"``, which forms
+        a tensor of all coefficients), with a single sweep (``"ksbl"``), with neighbouring columns coupled
+        (``"block"``).
     noise_var : "learn" or float, default "learn"
         Noise variance in squared units of `y`: learned, or given.
     penalty : {"ebic", "bic"} or float, default "ebic"
@@ -38,10 +54,17 @@ class KroneckerSBL(SparseModel):
     n_starts : {1, 2}, default 2
         ``"fb"`` starts from one column per mode, and from all columns shrunk by some steps; the solution with the
         larger penalised evidence stays. Single starts end in a worse solution once in a while.
+    coupling : float or sequence of float, default 0.8
+        How much of its neighbours' prior variance a column inherits with ``"block"``, in all modes or per mode; 0 for a
+        mode without blocks. The default is the published one.
+    prune_tol : float, optional
+        Columns with prior variance below this times the largest of their mode leave, in all methods but ``"fb"``.
+        Default: 1e-6 for ``"mm"``; as published, 1e-3 for ``"svd"`` and 1e-2 for the others.
     max_iter : int, optional
-        Most steps. Default: 500.
-    tol : float, default 1e-7
-        Fixed-point steps end when the log evidence gains less than this per measurement.
+        Most steps. Default: 500 for ``"fb"``, 1000 for ``"mm"``; as published, 150 for the others.
+    tol : float, optional
+        ``"fb"`` and ``"mm"`` end their fixed-point steps when the log evidence gains less than this per measurement,
+        1e-7 by default; the others when the prior variances change by less than this, 1e-4 as published (relative).
     callback : callable, optional
         Called with a dict after each step; returning True stops.
     verbose : int, default 0
@@ -111,8 +134,10 @@ class KroneckerSBL(SparseModel):
         noise_var: str | float = "learn",
         penalty: str | float = "ebic",
         n_starts: int = 2,
+        coupling: float | Sequence[float] = 0.8,
+        prune_tol: float | None = None,
         max_iter: int | None = None,
-        tol: float = 1e-7,
+        tol: float | None = None,
         callback: Callback | None = None,
         verbose: int = 0,
     ) -> None:
@@ -120,6 +145,8 @@ class KroneckerSBL(SparseModel):
         self.noise_var = noise_var
         self.penalty = penalty
         self.n_starts = n_starts
+        self.coupling = coupling
+        self.prune_tol = prune_tol
         self.max_iter = max_iter
         self.tol = tol
         self.callback = callback
@@ -156,7 +183,7 @@ class KroneckerSBL(SparseModel):
         ConvergenceWarning
             If `max_iter` ended the fit.
         """
-        options = self._options()
+        options = self._options(len(factors))
         problem = prepare(factors, y, n_snapshots)
         if options.noise_var is not None:
             options = replace(options, noise_var=options.noise_var / problem.scale**2)
@@ -174,13 +201,16 @@ class KroneckerSBL(SparseModel):
             )
         return self
 
-    def _options(self) -> Options:
+    def _options(self, n_modes: int) -> Options:
         """Check the constructor's arguments."""
-        check_choice("method", self.method, METHODS)
+        defaults = _DEFAULTS[check_choice("method", self.method, list(_DEFAULTS))]
         return Options(
+            method=self.method,
             noise_var=check_noise(self.noise_var),
             penalty=check_penalty(self.penalty),
             n_starts=count("n_starts", self.n_starts, 2),
-            max_iter=500 if self.max_iter is None else count("max_iter", self.max_iter),
-            tol=positive("tol", self.tol),
+            max_iter=defaults.max_iter if self.max_iter is None else count("max_iter", self.max_iter),
+            tol=defaults.tol if self.tol is None else positive("tol", self.tol),
+            prune=defaults.prune if self.prune_tol is None else check_share("prune_tol", self.prune_tol),
+            coupling=check_coupling(self.coupling, n_modes),
         )

@@ -8,20 +8,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["METHODS", "Options", "check_choice", "check_noise", "check_penalty", "count", "positive"]
+from structkit._core.errors import ShapeError
 
-METHODS = ("fb",)
+__all__ = [
+    "Options",
+    "check_choice",
+    "check_coupling",
+    "check_share",
+    "check_noise",
+    "check_penalty",
+    "count",
+    "positive",
+]
 
 
 @dataclass(frozen=True)
 class Options:
     """Checked options; the noise variance belongs to the scaled measurements, None means that it is learned."""
 
+    method: str
     noise_var: float | None
     penalty: str | float
     n_starts: int
     max_iter: int
     tol: float
+    prune: float
+    coupling: tuple[float, ...]
 
 
 def positive(name: str, value: object) -> float:
@@ -46,6 +58,21 @@ def check_noise(noise_var: object) -> float | None:
     if isinstance(noise_var, (str, bool)) or not 0 < noise_var < math.inf:  # type: ignore[operator]
         raise ValueError(f"noise_var={noise_var!r}; expected 'learn' or a finite number > 0, a variance.")
     return float(noise_var)  # type: ignore[arg-type]
+
+
+def check_share(name: str, value: object) -> float:
+    """Return a number in [0, 1)."""
+    if isinstance(value, (str, bool)) or not 0 <= value < 1:  # type: ignore[operator]
+        raise ValueError(f"{name}={value!r}; expected a number with 0 <= {name} < 1.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_coupling(value: object, n_modes: int) -> tuple[float, ...]:
+    """Return the coupling of neighbours in every mode."""
+    shares = tuple(value) if isinstance(value, (tuple, list)) else (value,) * n_modes
+    if len(shares) != n_modes:
+        raise ShapeError(f"coupling has {len(shares)} entries for {n_modes} factors; expected one each, or one number.")
+    return tuple(check_share("coupling", s) for s in shares)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:

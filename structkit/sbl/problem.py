@@ -23,7 +23,7 @@ from structkit._backend.namespace import (
 from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array, Shape
 from structkit.kron import multi_mode_product
-from structkit.sbl.spectral import abs2
+from structkit.sbl.spectral import abs2, is_complex
 
 __all__ = ["Checked", "Problem", "check_input", "prepare"]
 
@@ -78,7 +78,7 @@ class Problem:
     @property
     def is_complex(self) -> bool:
         """Whether the model is complex."""
-        return "complex" in str(self.y.dtype)
+        return is_complex(self.y)
 
     @cached_property
     def host(self) -> list[np.ndarray]:

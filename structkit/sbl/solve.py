@@ -6,6 +6,7 @@ import math
 
 from structkit._core.progress import Progress
 from structkit.sbl.forward_backward import search
+from structkit.sbl.full import from_all_columns
 from structkit.sbl.options import Options
 from structkit.sbl.penalty import column_penalties
 from structkit.sbl.polish import NOISE_FLOOR
@@ -18,17 +19,20 @@ __all__ = ["solve"]
 
 def solve(problem: Problem, options: Options, progress: Progress) -> Solution:
     """Recover the coefficients by the chosen method."""
-    return forward_backward(problem, options, progress)
+    solver = forward_backward if options.method == "fb" else from_all_columns
+    return solver(problem, options, progress)
 
 
 def forward_backward(problem: Problem, options: Options, progress: Progress) -> Solution:
     """Search from every start; the smallest penalised cost wins, the model of noise alone included."""
     penalties = column_penalties(options.penalty, problem)
     best = _noise_alone(problem, options)
-    for start in (peak_start, spread_start)[: options.n_starts]:
-        name = start.__name__.removesuffix("_start")
+    active = peak_start(problem, options.noise_var)
+    for name in ("peak", "spread")[: options.n_starts]:
+        if name == "spread":
+            # Far more columns than the first search found would only cost time.
+            active = spread_start(problem, options.noise_var, [2 * len(c) + 4 for c in active.columns])
         progress.stage(f"search from {name}")
-        active = start(problem, options.noise_var)
         result = search(problem, active, options, penalties, lambda r, name=name: progress.step({"stage": name, **r}))
         if result.penalized < best.penalized:
             block = block_of(problem, active.columns, result.model)

@@ -14,18 +14,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from structkit._backend.namespace import get_namespace
+from structkit._backend.namespace import get_namespace, is_torch
+from structkit._backend.sbl_kernels import sbl_kernels
 from structkit._core.types import Array
 from structkit.kron import multi_mode_product, unfold
+from structkit.kron.tensor import apply_modes
+
+# Rows of a mode up to which the fused loop beats separate passes with matrix products.
+_FUSED_UP_TO = 16
 
 _A = TypeVar("_A", bound=Array)
 
-__all__ = ["Data", "ModeBasis", "Spectral", "abs2", "compress", "mode_basis", "outer"]
+__all__ = [
+    "Data",
+    "ModeBasis",
+    "Spectral",
+    "abs2",
+    "compress",
+    "forms",
+    "is_complex",
+    "mode_basis",
+    "outer",
+    "products",
+]
+
+
+def is_complex(x: Array) -> bool:
+    """Whether an array is complex."""
+    return x.dtype.is_complex if is_torch(x) else x.dtype.kind == "c"  # type: ignore[attr-defined]
 
 
 def abs2(z: _A) -> _A:
     """Squared magnitudes, real."""
-    return (z * z.conj()).real if "complex" in str(z.dtype) else z * z
+    return (z * z.conj()).real if is_complex(z) else z * z
+
+
+def products(x: _A, matrices: Sequence[Array], *, skip: int | None = None, adjoint: bool = False) -> _A:
+    """Products of a tensor along its leading axes with matrices that fit, one of them left out; nothing is checked."""
+    if skip is None:
+        return apply_modes(x, matrices, adjoint=adjoint)  # type: ignore[return-value]
+    x = apply_modes(x, matrices[skip + 1 :], first=skip + 1, adjoint=adjoint)  # type: ignore[assignment]
+    return apply_modes(x, matrices[:skip], adjoint=adjoint)  # type: ignore[return-value]
 
 
 def outer(vectors: Sequence[_A]) -> _A:
@@ -78,7 +107,7 @@ class Data:
     @property
     def is_complex(self) -> bool:
         """Whether the measurements are complex."""
-        return "complex" in str(self.y.dtype)
+        return is_complex(self.y)
 
     @property
     def n_modes(self) -> int:
@@ -126,14 +155,13 @@ class Spectral:
 
     def refresh(self) -> None:
         """Rotate the data afresh, without the rounding that single changes gather."""
-        modes = range(self.data.n_modes)
-        self.rotated = multi_mode_product(self.data.y, [b.left for b in self.bases], modes=list(modes), adjoint=True)
+        self.rotated = apply_modes(self.data.y, [b.left for b in self.bases], adjoint=True)
 
     def set_mode(self, mode: int, gamma: Array) -> None:
         """Change the prior variances of one mode."""
         basis = mode_basis(self.data.factors[mode], gamma)
         turn = basis.left.conj().T @ self.bases[mode].left
-        self.rotated = multi_mode_product(self.rotated, [turn], modes=[mode])
+        self.rotated = apply_modes(self.rotated, [turn], first=mode)
         self.gammas[mode], self.bases[mode] = gamma, basis
 
     def rescale(self) -> None:
@@ -179,15 +207,19 @@ class Spectral:
 
         Returns ``(r,)`` and ``(r, r)``: their forms in the columns of ``A^H U`` are the two parts of the gradient.
         """
-        xp = get_namespace(self.rotated)
-        D = self.denominators()
         others = self.eigenvalues(mode)
-        n_columns = math.prod(D.shape) // D.shape[mode]
-        weights = outer(others).reshape(n_columns) if others else xp.ones_like(D[:1])
-        traces = self.data.n_snapshots * (unfold(1 / D, mode) @ weights)
-        solved = unfold(self.rotated / D[..., None], mode).reshape(D.shape[mode], n_columns, self.data.n_snapshots)
-        weighted = (solved * weights[:, None]).reshape(D.shape[mode], -1)
-        return traces, weighted @ solved.reshape(D.shape[mode], -1).conj().T
+        shape = self.rotated.shape
+        left, right = math.prod(shape[:mode]), math.prod(shape[mode + 1 : -1])
+        weights = outer(others).reshape(left, right) if others else self.bases[mode].singular[:1].reshape(1, 1) ** 0
+        values = self.bases[mode].singular ** 2
+        rotated = self.rotated.reshape(left, shape[mode], right, shape[-1])
+        if not is_torch(rotated) and shape[mode] <= _FUSED_UP_TO:
+            return sbl_kernels().mode_sums(rotated, weights, values, self.noise_var)
+        inverse = 1 / (weights[:, None] * values[:, None] + self.noise_var)
+        traces = ((weights[:, None] * inverse).sum((0, 2))) * shape[-1]
+        solved = unfold(rotated * inverse[..., None], 1)
+        weighted = (solved.reshape(shape[mode], left * right, shape[-1]) * weights.reshape(-1, 1)).reshape(solved.shape)
+        return traces, weighted @ solved.conj().T
 
     def mode_terms(self, mode: int) -> tuple[Array, Array]:
         """Prior variances times trace and quadratic part of the gradient; the cost falls where the second wins."""
@@ -206,20 +238,19 @@ class Spectral:
         """Posterior mean ``(n_1, ..., n_I, L)`` and variance ``(n_1, ..., n_I)`` of the coefficients."""
         xp = get_namespace(self.rotated)
         D = self.denominators()
-        modes = list(range(self.data.n_modes))
         right = [b.right for b in self.bases]
         gain = outer([b.singular for b in self.bases]) / D
         gamma = outer(self.gammas)
-        mean = multi_mode_product(self.rotated * gain[..., None], right, modes=modes) * xp.sqrt(gamma)[..., None]
+        mean = apply_modes(self.rotated * gain[..., None], right) * xp.sqrt(gamma)[..., None]
         squares = [abs2(H) for H in right]
         # What no measurement sees; nothing, exactly, of a mode with no more columns than rows.
         seen = outer([xp.sum(s, axis=1) if s.shape[0] > s.shape[1] else xp.ones_like(s[:, 0]) for s in squares])
         left_over = xp.where(seen < 1, 1 - seen, 0 * seen)  # type: ignore[operator]
-        return mean, gamma * (left_over + multi_mode_product(self.noise_var / D, squares, modes=modes))
+        return mean, gamma * (left_over + apply_modes(self.noise_var / D, squares))
 
 
 def forms(V: Array, gram: Array) -> Array:
     """Hermitian forms ``v_j^T gram conj(v_j)`` of the rows of `V`, real."""
     xp = get_namespace(V)
-    products = (V @ gram) * V.conj()
-    return xp.sum(products.real if "complex" in str(V.dtype) else products, axis=1)
+    terms = (V @ gram) * V.conj()
+    return xp.sum(terms.real if is_complex(V) else terms, axis=1)

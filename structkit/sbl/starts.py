@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from structkit._backend.namespace import to_numpy
-from structkit.kron import multi_mode_product, unfold
+from structkit.kron import unfold
 from structkit.sbl.forward_backward import Active
 from structkit.sbl.polish import NOISE_FLOOR
 from structkit.sbl.problem import Problem
-from structkit.sbl.spectral import Spectral, abs2, compress
+from structkit.sbl.spectral import Spectral, abs2, compress, products
 from structkit.sbl.weighted import SecondMoments
 
 __all__ = ["leading_vectors", "peak_start", "spread_start"]
@@ -23,10 +24,9 @@ def leading_vectors(Y: np.ndarray, n_iter: int = 10) -> list[np.ndarray]:
     for i in range(Y.ndim):
         rows = unfold(Y, i)
         vectors.append(np.linalg.eigh(rows @ rows.conj().T)[1][:, -1:])
-    modes = list(range(Y.ndim))
     for _ in range(n_iter if Y.ndim > 1 else 0):
-        for i in modes:
-            b = multi_mode_product(Y, vectors, modes=modes, skip=i, adjoint=True).reshape(-1, 1)
+        for i in range(Y.ndim):
+            b = products(Y, vectors, skip=i, adjoint=True).reshape(-1, 1)
             vectors[i] = b / np.linalg.norm(b)
     return [v[:, 0] for v in vectors]
 
@@ -43,11 +43,14 @@ def peak_start(problem: Problem, noise_var: float | None) -> Active:
     return Active(columns, gammas, max(rest, NOISE_FLOOR) if noise_var is None else noise_var)
 
 
-def spread_start(problem: Problem, noise_var: float | None, *, n_iter: int = 25, prune: float = 1e-3) -> Active:
+def spread_start(
+    problem: Problem, noise_var: float | None, most: Sequence[int], *, n_iter: int = 25, prune: float = 1e-3
+) -> Active:
     r"""Columns left by some steps towards the product that is nearest to the posterior second moments.
 
     One step multiplies the tensor of second moments by the prior variances of the other modes, a power iteration for
-    its best product approximation; columns below `prune` times the largest of their mode leave.
+    its best product approximation; columns below `prune` times the largest of their mode leave. Of what is left, the
+    largest `most` of every mode stay.
     """
     columns = [np.arange(n) for n in problem.sizes]
     Y = np.asarray(to_numpy(problem.y))
@@ -69,7 +72,9 @@ def spread_start(problem: Problem, noise_var: float | None, *, n_iter: int = 25,
         if noise_var is None:
             trace, power = model.noise_sums()
             model.noise_var = max(model.noise_var * power / trace, NOISE_FLOOR)
-    return Active(columns, list(model.gammas), model.noise_var)
+    largest = [np.argsort(-g, kind="stable")[:k] for g, k in zip(model.gammas, most, strict=True)]
+    columns = [c[top] for c, top in zip(columns, largest, strict=True)]
+    return Active(columns, [g[top] for g, top in zip(model.gammas, largest, strict=True)], model.noise_var)
 
 
 def _product_step(moments: SecondMoments) -> list[np.ndarray]:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from structkit.kron import multi_mode_product, unfold
-from structkit.sbl.spectral import Spectral, abs2, forms
+from structkit.kron import unfold
+from structkit.sbl.spectral import Spectral, abs2, forms, products
 
 __all__ = ["SecondMoments"]
 
@@ -39,15 +39,15 @@ class SecondMoments:
     def sums(self, mode: int, factors: Sequence[np.ndarray]) -> np.ndarray:
         """Sum ``Lambda * outer(factors of the other modes)`` over all modes but one; mean over snapshots."""
         others = [k for k in range(len(self.gammas)) if k != mode]
-        ratios = [self.gammas[k] * factors[k] for k in others]
-        prior = math.prod(float(r.sum()) for r in ratios)
-        weights = [self.gammas[k] * r for k, r in zip(others, ratios, strict=True)]
+        ratios = [g * f for g, f in zip(self.gammas, factors, strict=True)]
+        prior = math.prod(float(ratios[k].sum()) for k in others)
+        weights = [g * r for g, r in zip(self.gammas, ratios, strict=True)]
         inverse, solved = self.inverse, self.solved
         if others:
-            rows = [(w @ self.squares[k])[None, :] for k, w in zip(others, weights, strict=True)]
-            inverse = multi_mode_product(inverse, rows, modes=others)
-            mixers = [(self.columns[k].conj().T * w) @ self.columns[k] for k, w in zip(others, weights, strict=True)]
-            solved = multi_mode_product(solved, mixers, modes=others)
+            rows = [(w @ squares)[None, :] for w, squares in zip(weights, self.squares, strict=True)]
+            inverse = products(inverse, rows, skip=mode)
+            mixers = [(V.conj().T * w) @ V for w, V in zip(weights, self.columns, strict=True)]
+            solved = products(solved, mixers, skip=mode)
         traces = inverse.reshape(-1)
         gram = unfold(solved, mode) @ unfold(self.solved, mode).conj().T / self.n_snapshots
         gamma = self.gammas[mode]
