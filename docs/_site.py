@@ -26,6 +26,7 @@ SECTIONS = {
     "structkit.kron.khatri_rao": "Tensors",
     "structkit.kron.entries": "Values and gradients at scattered entries",
     "structkit.kron.tucker_entries": "Values and gradients at scattered entries",
+    "structkit.kron.tucker_sparse": "Values and gradients at scattered entries",
     "structkit.kron.operators": "Operators",
     "structkit.kron.functions": "Functions of operators",
     "structkit.kron.systems": "Functions of operators",

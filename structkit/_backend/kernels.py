@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-__all__ = ["kalman", "kernels", "packed", "use_numba"]
+__all__ = ["kalman", "kernels", "packed", "tucker", "use_numba"]
 
 
 def use_numba() -> bool:
@@ -35,6 +35,17 @@ def kalman() -> ModuleType:
     from structkit._backend import numpy_kalman
 
     return numpy_kalman
+
+
+def tucker() -> ModuleType:
+    """Return the module of kernels for Tucker tensors; both modules have the same functions."""
+    if use_numba():
+        from structkit._backend import numba_tucker
+
+        return numba_tucker
+    from structkit._backend import numpy_tucker
+
+    return numpy_tucker
 
 
 def packed(a: object, dtype: object = None) -> np.ndarray:

@@ -65,6 +65,7 @@ from structkit.kron.solvers import kron_solve
 from structkit.kron.stochastic import StochasticLogdet, stochastic_logdet
 from structkit.kron.tensor import mode_product, multi_mode_product
 from structkit.kron.tucker_entries import TuckerGradient, tucker_at, tucker_at_gradient
+from structkit.kron.tucker_sparse import ttmc_sparse, tucker_mttkrp_sparse
 
 __all__ = [
     "Sum",
@@ -101,6 +102,8 @@ __all__ = [
     "EvidenceGradient",
     "Evidence",
     "kron_solve",
+    "tucker_mttkrp_sparse",
+    "ttmc_sparse",
     "tucker_at_gradient",
     "tucker_at",
     "TuckerGradient",

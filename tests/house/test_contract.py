@@ -29,6 +29,11 @@ CONTRACT = {
     "mttkrp": ({"X": REQUIRED, "matrices": REQUIRED, "mode": REQUIRED}, {}),
     "mttkrp_sparse": ({"index": REQUIRED, "values": REQUIRED, "matrices": REQUIRED, "mode": REQUIRED}, {}),
     "cp_at": ({"index": REQUIRED, "matrices": REQUIRED, "weights": None}, {}),
+    "tucker_mttkrp_sparse": (
+        {"index": REQUIRED, "values": REQUIRED, "core": REQUIRED, "matrices": REQUIRED, "mode": REQUIRED},
+        {},
+    ),
+    "ttmc_sparse": ({"index": REQUIRED, "values": REQUIRED, "matrices": REQUIRED, "mode": REQUIRED}, {}),
     "tucker_at": ({"index": REQUIRED, "core": REQUIRED, "matrices": REQUIRED}, {}),
     "gaussian_evidence": ({"factors": REQUIRED, "y": REQUIRED, "noise_var": REQUIRED}, {"grad": False}),
     "solve": ({"op": REQUIRED, "b": REQUIRED}, {"method": None}),
