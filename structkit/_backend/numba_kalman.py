@@ -30,6 +30,7 @@ from structkit._backend.numba_kalman_steps import (
     gain,
     is_empty,
     jit,
+    normalise,
     outputs,
     predict,
     prior_moments,
@@ -43,6 +44,8 @@ from structkit._backend.numba_kalman_steps import (
 )
 
 __all__ = ["filter_steps", "gradient", "interpolate", "marginals", "propagate", "smooth_steps", "smoothed_states"]
+
+_MAX_SIZED = 3  # states up to which filter and smoother of one output are compiled for their number
 
 
 def _declared(found: re.Match[str]) -> str:
@@ -58,87 +61,108 @@ def _kernel(function: Callable[..., object], signature: str, name: str) -> Calla
     return jit([re.sub(r"const (\w+)\[(.*?)\]", _declared, signature)])(function)
 
 
-def _filter_steps(a, q, p0, h, precision, information, mean, cov):  # type: ignore[no-untyped-def]
-    n_steps, copies = information.shape
-    m = mean.shape[1]
+def _filter(s, copies, a, q, p0, h, precision, information, mean, cov):  # type: ignore[no-untyped-def]
+    m = s * copies
     work = np.empty((m, m), mean.dtype)
     cross, lifted, weighted = np.empty((3, copies, m), mean.dtype)
     spread, after, x, w, small = np.empty((5, copies, copies), mean.dtype)
-    residual = np.empty(copies, mean.dtype)
-    unit = h / np.sum(h * h)
+    residual, unit = np.empty(copies, mean.dtype), np.empty(s, mean.dtype)
+    normalise(h, unit)
     log_z = 0.0
-    prior_moments(p0, copies, mean[0], cov[0])
-    for i in range(n_steps):
+    prior_moments(s, copies, p0, mean[0], cov[0])
+    for i in range(len(a)):
         if i > 0:
-            predict(a[i], q[i], copies, mean[i - 1], cov[i - 1], work, mean[i], cov[i])
-        if is_empty(precision[i], information[i]):
+            predict(s, copies, a[i], q[i], mean[i - 1], cov[i - 1], work, mean[i], cov[i])
+        if is_empty(copies, precision[i], information[i]):
             continue
-        outputs(h, unit, cov[i], cross, spread)
-        log_z -= gain(precision[i], spread, x, w, small) / 2
-        symmetric_product(spread, x, after)
-        combine(x, cross, lifted)
-        combine(w, cross, weighted)
-        log_z += weigh_residual(h, precision[i], information[i], mean[i], residual)
-        log_z += correct(h, unit, spread, after, cross, lifted, weighted, residual, mean[i], cov[i])
+        outputs(s, copies, h, unit, cov[i], cross, spread)
+        log_z -= gain(copies, precision[i], spread, x, w, small) / 2
+        symmetric_product(copies, spread, x, after)
+        combine(s, copies, x, cross, lifted)
+        combine(s, copies, w, cross, weighted)
+        log_z += weigh_residual(s, copies, h, precision[i], information[i], mean[i], residual)
+        log_z += correct(s, copies, h, unit, spread, after, cross, lifted, weighted, residual, mean[i], cov[i])
     return log_z
 
 
-def _smooth_steps(a, q, p0, h, precision, information, mean, cov, score, curvature):  # type: ignore[no-untyped-def]
-    n_steps, copies = information.shape
-    s, m = h.size, mean.shape[1]
+def _smooth(s, copies, a, q, p0, h, precision, information, mean, cov, score, curvature):  # type: ignore[no-untyped-def]
+    n_steps, m = len(a), s * copies
     work, before = np.empty((2, m, m), mean.dtype)
     cross, weighted, slopes, pulled, along = np.empty((5, copies, m), mean.dtype)
     spread, x, w, small = np.empty((4, copies, copies), mean.dtype)
     residual, shift = np.empty((2, copies), mean.dtype)
-    start, b = np.empty(m, mean.dtype), np.empty((s, s), mean.dtype)
-    unit = h / np.sum(h * h)
+    start, unit, b = np.empty(m, mean.dtype), np.empty(s, mean.dtype), np.empty((s, s), mean.dtype)
+    normalise(h, unit)
     for i in range(n_steps - 1, -1, -1):
         if i + 1 < n_steps:
-            b[:] = a[i + 1].T
-            transpose_step(b, copies, score[i + 1], curvature[i + 1], work, score[i], curvature[i])
+            for k in range(s):
+                for l in range(s):
+                    b[k, l] = a[i + 1, l, k]
+            transpose_step(s, copies, b, score[i + 1], curvature[i + 1], work, score[i], curvature[i])
         else:
             score[i] = 0
             curvature[i] = 0
-        if is_empty(precision[i], information[i]):
+        if is_empty(copies, precision[i], information[i]):
             continue
         if i > 0:
-            predict(a[i], q[i], copies, mean[i - 1], cov[i - 1], work, start, before)
+            predict(s, copies, a[i], q[i], mean[i - 1], cov[i - 1], work, start, before)
         else:
-            prior_moments(p0, copies, start, before)
-        outputs(h, unit, before, cross, spread)
-        gain(precision[i], spread, x, w, small)
-        combine(w, cross, weighted)
-        weigh_residual(h, precision[i], information[i], start, residual)
+            prior_moments(s, copies, p0, start, before)
+        outputs(s, copies, h, unit, before, cross, spread)
+        gain(copies, precision[i], spread, x, w, small)
+        combine(s, copies, w, cross, weighted)
+        weigh_residual(s, copies, h, precision[i], information[i], start, residual)
         for c in range(copies):
             for r in range(copies):
                 for k in range(s):
                     slopes[c, r * s + k] = unit[k] * x[c, r] - weighted[c, r * s + k]
-        pull_score(h, unit, x, residual, slopes, shift, score[i])
-        pull_curvature(h, unit, w, slopes, pulled, along, small, curvature[i])
+        pull_score(s, copies, h, unit, x, residual, slopes, shift, score[i])
+        pull_curvature(s, copies, h, unit, w, slopes, pulled, along, small, curvature[i])
+
+
+_inline_filter, _inline_smooth = jit(inline="always")(_filter), jit(inline="always")(_smooth)
+
+
+# Filter and smoother of one output and few states: loops of known length run ten times faster. The number of states is
+# the only variable of the closures, by which the file cache tells them apart.
+@functools.cache
+def _sized_filter(n_states: int) -> Callable[..., object]:
+    def filter_steps(s, copies, a, q, p0, h, precision, information, mean, cov):  # type: ignore[no-untyped-def]
+        return _inline_filter(n_states, 1, a, q, p0, h, precision, information, mean, cov)
+
+    return filter_steps
+
+
+@functools.cache
+def _sized_smooth(n_states: int) -> Callable[..., object]:
+    def smooth_steps(s, copies, a, q, p0, h, precision, information, mean, cov, score, curvature):  # type: ignore[no-untyped-def]
+        _inline_smooth(n_states, 1, a, q, p0, h, precision, information, mean, cov, score, curvature)
+
+    return smooth_steps
 
 
 def _marginals(h, a, mean, cov, score, curvature, f_mean, f_cov):  # type: ignore[no-untyped-def]
     n_steps, m = mean.shape
-    copies = m // h.size
+    s, copies = h.size, m // h.size
     rows, carried, pulled = np.empty((3, copies, m), mean.dtype)
     for i in range(n_steps):
-        project(h, cov[i], rows)
-        read(h, mean[i], rows, f_mean[i], f_cov[i])
+        project(s, copies, h, cov[i], rows)
+        read(s, copies, h, mean[i], rows, f_mean[i], f_cov[i])
         if i + 1 < n_steps:
-            apply(a[i + 1], copies, rows, carried)
-            add_future(carried, score[i + 1], curvature[i + 1], pulled, f_mean[i], f_cov[i])
+            apply(s, copies, a[i + 1], rows, carried)
+            add_future(s, copies, carried, score[i + 1], curvature[i + 1], pulled, f_mean[i], f_cov[i])
 
 
 def _smoothed_states(a, mean, cov, score, curvature, out_mean, out_cov):  # type: ignore[no-untyped-def]
     n_steps, m = mean.shape
-    copies = m // a.shape[1]
+    s, copies = a.shape[1], m // a.shape[1]
     carried, pulled = np.empty((2, m, m), mean.dtype)
     for i in range(n_steps):
         out_mean[i] = mean[i]
         out_cov[i] = cov[i]
         if i + 1 < n_steps:
-            apply(a[i + 1], copies, cov[i], carried)
-            add_future(carried, score[i + 1], curvature[i + 1], pulled, out_mean[i], out_cov[i])
+            apply(s, copies, a[i + 1], cov[i], carried)
+            add_future(s, copies, carried, score[i + 1], curvature[i + 1], pulled, out_mean[i], out_cov[i])
 
 
 def _gradient(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0):  # type: ignore[no-untyped-def]
@@ -149,11 +173,11 @@ def _gradient(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0):  # type:
     grad_a[:] = 0
     grad_q[:] = 0
     grad_p0[:] = 0
-    add_gradient(copies, s, score[0], curvature[0], grad_p0)
+    add_gradient(s, copies, score[0], curvature[0], grad_p0)
     for n in range(1, n_steps):
-        add_gradient(copies, s, score[n], curvature[n], grad_q[n])
+        add_gradient(s, copies, score[n], curvature[n], grad_q[n])
         # carried[j, i] = (A P)[i, j], P the covariance before the transition
-        apply(a[n], copies, cov[n - 1], carried)
+        apply(s, copies, a[n], cov[n - 1], carried)
         for r in range(copies):
             for k in range(s):
                 i = r * s + k
@@ -170,21 +194,21 @@ def _gradient(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0):  # type:
 
 def _interpolate(left, a1, q1, a2, p0, h, mean, cov, score, curvature, f_mean, f_cov):  # type: ignore[no-untyped-def]
     n_steps, m = mean.shape
-    copies = m // h.size
+    s, copies = h.size, m // h.size
     work, here = np.empty((2, m, m), mean.dtype)
     rows, carried, pulled = np.empty((3, copies, m), mean.dtype)
     start = np.empty(m, mean.dtype)
     for n in range(left.size):
         i = left[n]
         if i >= 0:
-            predict(a1[n], q1[n], copies, mean[i], cov[i], work, start, here)
+            predict(s, copies, a1[n], q1[n], mean[i], cov[i], work, start, here)
         else:
-            prior_moments(p0, copies, start, here)
-        project(h, here, rows)
-        read(h, start, rows, f_mean[n], f_cov[n])
+            prior_moments(s, copies, p0, start, here)
+        project(s, copies, h, here, rows)
+        read(s, copies, h, start, rows, f_mean[n], f_cov[n])
         if i + 1 < n_steps:
-            apply(a2[n], copies, rows, carried)
-            add_future(carried, score[i + 1], curvature[i + 1], pulled, f_mean[n], f_cov[n])
+            apply(s, copies, a2[n], rows, carried)
+            add_future(s, copies, carried, score[i + 1], curvature[i + 1], pulled, f_mean[n], f_cov[n])
 
 
 def _propagate(a, paths):  # type: ignore[no-untyped-def]
@@ -214,8 +238,11 @@ def filter_steps(
     ``a[i]``, ``q[i]`` of shape ``(s, s)`` lead from step ``i - 1`` to step `i`; those of step 0, whose state has mean
     zero and covariance ``kron(I, p0)``, are not read.
     """
-    signature = "float64(const T3, const T3, const T2, const T1, const T3, const T2, T2, T3)"
-    return _kernel(_filter_steps, signature, mean.dtype.name)(a, q, p0, h, precision, information, mean, cov)  # type: ignore[return-value]
+    signature = "float64(int64, int64, const T3, const T3, const T2, const T1, const T3, const T2, T2, T3)"
+    s, copies = h.size, information.shape[1]
+    function = _sized_filter(s) if copies == 1 and s <= _MAX_SIZED else _filter
+    kernel = _kernel(function, signature, mean.dtype.name)
+    return kernel(s, copies, a, q, p0, h, precision, information, mean, cov)  # type: ignore[return-value]
 
 
 def smooth_steps(
@@ -231,9 +258,11 @@ def smooth_steps(
     curvature: np.ndarray,
 ) -> None:
     """Write `score` ``(T, m)`` and `curvature` ``(T, m, m)`` of the predicted states from the filtered moments."""
-    signature = "void(const T3, const T3, const T2, const T1, const T3, const T2, const T2, const T3, T2, T3)"
-    kernel = _kernel(_smooth_steps, signature, mean.dtype.name)
-    kernel(a, q, p0, h, precision, information, mean, cov, score, curvature)
+    signature = "void(int64, int64, const T3, const T3, const T2, const T1, const T3, const T2, T2, T3, T2, T3)"
+    s, copies = h.size, information.shape[1]
+    function = _sized_smooth(s) if copies == 1 and s <= _MAX_SIZED else _smooth
+    kernel = _kernel(function, signature, mean.dtype.name)
+    kernel(s, copies, a, q, p0, h, precision, information, mean, cov, score, curvature)
 
 
 def marginals(
@@ -247,7 +276,7 @@ def marginals(
     f_cov: np.ndarray,
 ) -> None:
     """Write the smoothed moments ``(T, R)``, ``(T, R, R)`` of the outputs."""
-    signature = "void(const T1, const T3, const T2, const T3, const T2, const T3, T2, T3)"
+    signature = "void(const T1, const T3, T2, T3, T2, T3, T2, T3)"
     _kernel(_marginals, signature, mean.dtype.name)(h, a, mean, cov, score, curvature, f_mean, f_cov)
 
 
@@ -261,7 +290,7 @@ def smoothed_states(
     out_cov: np.ndarray,
 ) -> None:
     """Write the smoothed moments ``(T, m)``, ``(T, m, m)`` of the states."""
-    signature = "void(const T3, const T2, const T3, const T2, const T3, T2, T3)"
+    signature = "void(const T3, T2, T3, T2, T3, T2, T3)"
     _kernel(_smoothed_states, signature, mean.dtype.name)(a, mean, cov, score, curvature, out_mean, out_cov)
 
 
@@ -276,7 +305,7 @@ def gradient(
     grad_p0: np.ndarray,
 ) -> None:
     """Write the derivatives of log Z in `a`, `q` and `p0`, summed over copies; those of step 0 are zero."""
-    signature = "void(const T3, const T2, const T3, const T2, const T3, T3, T3, T2)"
+    signature = "void(const T3, T2, T3, T2, T3, T3, T3, T2)"
     _kernel(_gradient, signature, mean.dtype.name)(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0)
 
 
@@ -299,7 +328,7 @@ def interpolate(
     ``a1[n]``, ``q1[n]`` lead from the left step to the query, ``a2[n]`` from there to the right step. ``left = -1`` is
     before the first step (`a1`, `q1` are not read), ``left = T - 1`` after the last one (`a2` is not read).
     """
-    rest = "const T3, const T3, const T3, const T2, const T1, const T2, const T3, const T2, const T3, T2, T3"
+    rest = "const T3, const T3, const T3, const T2, const T1, T2, T3, T2, T3, T2, T3"
     kernel = _kernel(_interpolate, f"void(const int64[::1], {rest})", mean.dtype.name)
     kernel(left, a1, q1, a2, p0, h, mean, cov, score, curvature, f_mean, f_cov)
 

@@ -1,4 +1,7 @@
-"""Single steps of the compiled Kalman filter and smoother, on one state of independent copies of a small model."""
+"""Single steps of the compiled Kalman filter and smoother, on one state of independent copies of a small model.
+
+The numbers of states `s` and of copies are arguments, so that a caller who knows them gets loops of known length.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,8 @@ compiled = jit(forceinline=True)  # a call would pass every field of every array
 
 
 @compiled
-def congruence(b, copies, source, work, target):  # type: ignore[no-untyped-def]
+def congruence(s, copies, b, source, work, target):  # type: ignore[no-untyped-def]
     """Write ``B source B^T``, ``B = kron(I, b)``, to `target`; both are symmetric."""
-    s = b.shape[0]
     for r in range(copies):
         width = (r + 1) * s
         for k in range(s):
@@ -40,9 +42,8 @@ def congruence(b, copies, source, work, target):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def apply_one(a, copies, vector, out):  # type: ignore[no-untyped-def]
+def apply_one(s, copies, a, vector, out):  # type: ignore[no-untyped-def]
     """Write ``kron(I, a) vector``."""
-    s = a.shape[0]
     for r in range(copies):
         for k in range(s):
             total = a[k, 0] * vector[r * s]
@@ -52,11 +53,10 @@ def apply_one(a, copies, vector, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def predict(a, q, copies, mean, cov, work, new_mean, new_cov):  # type: ignore[no-untyped-def]
+def predict(s, copies, a, q, mean, cov, work, new_mean, new_cov):  # type: ignore[no-untyped-def]
     """Write the moments one transition later."""
-    s = a.shape[0]
-    congruence(a, copies, cov, work, new_cov)
-    apply_one(a, copies, mean, new_mean)
+    congruence(s, copies, a, cov, work, new_cov)
+    apply_one(s, copies, a, mean, new_mean)
     for r in range(copies):
         for k in range(s):
             for l in range(s):
@@ -64,9 +64,8 @@ def predict(a, q, copies, mean, cov, work, new_mean, new_cov):  # type: ignore[n
 
 
 @compiled
-def prior_moments(p0, copies, mean, cov):  # type: ignore[no-untyped-def]
+def prior_moments(s, copies, p0, mean, cov):  # type: ignore[no-untyped-def]
     """Write the moments of the prior."""
-    s = p0.shape[0]
     mean[:] = 0
     cov[:] = 0
     for r in range(copies):
@@ -76,72 +75,79 @@ def prior_moments(p0, copies, mean, cov):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def invert(a, inverse):  # type: ignore[no-untyped-def]
+def invert(copies, a, inverse):  # type: ignore[no-untyped-def]
     """Invert `a`, which is overwritten; return its log determinant, NaN where that is not positive."""
-    n = a.shape[0]
-    if n == 1:
+    if copies == 1:
         inverse[0, 0] = 1 / a[0, 0]
         return np.log(a[0, 0])
     inverse[:] = 0
-    for k in range(n):
+    for k in range(copies):
         inverse[k, k] = 1
     logdet, positive = 0.0, True
-    for k in range(n):
+    for k in range(copies):
         best = k
-        for i in range(k + 1, n):
+        for i in range(k + 1, copies):
             if abs(a[i, k]) > abs(a[best, k]):
                 best = i
         if best != k:
             positive = not positive
-            for j in range(n):
+            for j in range(copies):
                 a[k, j], a[best, j] = a[best, j], a[k, j]
                 inverse[k, j], inverse[best, j] = inverse[best, j], inverse[k, j]
         pivot = a[k, k]
         positive = positive == (pivot > 0)
         logdet += np.log(abs(pivot))
         row, right = a[k], inverse[k]
-        for j in range(n):
+        for j in range(copies):
             row[j] /= pivot
             right[j] /= pivot
-        for i in range(n):
+        for i in range(copies):
             factor = a[i, k]
             if i != k and factor != 0:
                 row_i, right_i = a[i], inverse[i]
-                for j in range(n):
+                for j in range(copies):
                     row_i[j] -= factor * row[j]
                     right_i[j] -= factor * right[j]
     return logdet if positive else np.nan
 
 
 @compiled
-def is_empty(precision, information):  # type: ignore[no-untyped-def]
-    for r in range(information.size):
+def is_empty(copies, precision, information):  # type: ignore[no-untyped-def]
+    for r in range(copies):
         if information[r] != 0:
             return False
-        for c in range(information.size):
+        for c in range(copies):
             if precision[r, c] != 0:
                 return False
     return True
 
 
 @compiled
-def project(h, cov, rows):  # type: ignore[no-untyped-def]
+def normalise(h, unit):  # type: ignore[no-untyped-def]
+    """Write ``h`` over its squared length."""
+    total = h[0] * h[0]
+    for k in range(1, h.size):
+        total += h[k] * h[k]
+    for k in range(h.size):
+        unit[k] = h[k] / total
+
+
+@compiled
+def project(s, copies, h, cov, rows):  # type: ignore[no-untyped-def]
     """Write ``H cov``."""
-    s = h.size
-    for c in range(rows.shape[0]):
+    for c in range(copies):
         target = rows[c]
         target[:] = 0
         for l in range(s):
             scale, row = h[l], cov[c * s + l]
-            for j in range(target.size):
+            for j in range(s * copies):
                 target[j] += scale * row[j]
 
 
 @compiled
-def outputs(h, unit, cov, cross, spread):  # type: ignore[no-untyped-def]
+def outputs(s, copies, h, unit, cov, cross, spread):  # type: ignore[no-untyped-def]
     """Write ``spread = H cov H^T`` and `cross`, the part of ``H cov`` that is orthogonal to the outputs."""
-    s, copies = h.size, spread.shape[0]
-    project(h, cov, cross)
+    project(s, copies, h, cov, cross)
     for c in range(copies):
         row = cross[c]
         for r in range(c + 1):
@@ -158,9 +164,8 @@ def outputs(h, unit, cov, cross, spread):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def gain(precision, spread, x, w, work):  # type: ignore[no-untyped-def]
+def gain(copies, precision, spread, x, w, work):  # type: ignore[no-untyped-def]
     """Write ``x = (I + precision spread)^-1`` and ``w = x precision``; return the log determinant of the inverse."""
-    copies = spread.shape[0]
     for r in range(copies):
         for c in range(copies):
             total = precision[r, 0] * spread[0, c]
@@ -168,19 +173,18 @@ def gain(precision, spread, x, w, work):  # type: ignore[no-untyped-def]
                 total += precision[r, t] * spread[t, c]
             work[r, c] = total
         work[r, r] += 1
-    logdet = invert(work, x)
-    symmetric_product(x, precision, w)
+    logdet = invert(copies, work, x)
+    symmetric_product(copies, x, precision, w)
     return logdet
 
 
 @compiled
-def symmetric_product(a, b, out):  # type: ignore[no-untyped-def]
+def symmetric_product(copies, a, b, out):  # type: ignore[no-untyped-def]
     """Write the symmetric part of ``a b``, which differs from it by rounding."""
-    n = a.shape[0]
-    for r in range(n):
+    for r in range(copies):
         for c in range(r + 1):
             total, mirrored = a[r, 0] * b[0, c], a[c, 0] * b[0, r]
-            for t in range(1, n):
+            for t in range(1, copies):
                 total += a[r, t] * b[t, c]
                 mirrored += a[c, t] * b[t, r]
             out[r, c] = (total + mirrored) / 2
@@ -188,22 +192,21 @@ def symmetric_product(a, b, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def combine(x, rows, out):  # type: ignore[no-untyped-def]
+def combine(s, copies, x, rows, out):  # type: ignore[no-untyped-def]
     """Write ``x^T rows``."""
-    for c in range(x.shape[1]):
+    for c in range(copies):
         target, row = out[c], rows[0]
-        for j in range(target.size):
+        for j in range(s * copies):
             target[j] = x[0, c] * row[j]
-        for t in range(1, x.shape[0]):
+        for t in range(1, copies):
             scale, row = x[t, c], rows[t]
-            for j in range(target.size):
+            for j in range(s * copies):
                 target[j] += scale * row[j]
 
 
 @compiled
-def weigh_residual(h, precision, information, mean, residual):  # type: ignore[no-untyped-def]
+def weigh_residual(s, copies, h, precision, information, mean, residual):  # type: ignore[no-untyped-def]
     """Write ``information - precision f``; return ``information f - f precision f / 2`` for ``f = H mean``."""
-    s, copies = h.size, information.size
     for r in range(copies):
         residual[r] = information[r]
     value = 0.0
@@ -223,9 +226,8 @@ def weigh_residual(h, precision, information, mean, residual):  # type: ignore[n
 
 
 @compiled
-def correct(h, unit, spread, after, cross, lifted, weighted, residual, mean, cov):  # type: ignore[no-untyped-def]
+def correct(s, copies, h, unit, spread, after, cross, lifted, weighted, residual, mean, cov):  # type: ignore[no-untyped-def]
     """Add the observation to mean and covariance; return ``residual (f after - f before) / 2``."""
-    s, copies = h.size, spread.shape[0]
     value = 0.0
     for r in range(copies):
         shift = after[r, 0] * residual[0]
@@ -236,7 +238,7 @@ def correct(h, unit, spread, after, cross, lifted, weighted, residual, mean, cov
             mean[r * s + k] += unit[k] * shift
     for t in range(copies):
         row = lifted[t]
-        for i in range(mean.size):
+        for i in range(s * copies):
             mean[i] += row[i] * residual[t]
     for r in range(copies):
         for k in range(s):
@@ -261,22 +263,21 @@ def correct(h, unit, spread, after, cross, lifted, weighted, residual, mean, cov
 
 
 @compiled
-def transpose_step(b, copies, score, curvature, work, new_score, new_curvature):  # type: ignore[no-untyped-def]
+def transpose_step(s, copies, b, score, curvature, work, new_score, new_curvature):  # type: ignore[no-untyped-def]
     """Carry the adjoints back through a transition; `b` is the transposed transition."""
-    congruence(b, copies, curvature, work, new_curvature)
-    apply_one(b, copies, score, new_score)
+    congruence(s, copies, b, curvature, work, new_curvature)
+    apply_one(s, copies, b, score, new_score)
 
 
 @compiled
-def pull_score(h, unit, x, residual, slopes, shift, score):  # type: ignore[no-untyped-def]
+def pull_score(s, copies, h, unit, x, residual, slopes, shift, score):  # type: ignore[no-untyped-def]
     """Carry the gradient in the mean back through an observation, in place."""
-    s, copies = h.size, residual.size
     for c in range(copies):
         total = x[c, 0] * residual[0]
         for t in range(1, copies):
             total += x[c, t] * residual[t]
         row = slopes[c]
-        for i in range(score.size):
+        for i in range(s * copies):
             total += row[i] * score[i]
         shift[c] = total
     for r in range(copies):
@@ -289,29 +290,28 @@ def pull_score(h, unit, x, residual, slopes, shift, score):  # type: ignore[no-u
 
 
 @compiled
-def pull_curvature(h, unit, w, slopes, pulled, along, small, curvature):  # type: ignore[no-untyped-def]
+def pull_curvature(s, copies, h, unit, w, slopes, pulled, along, small, curvature):  # type: ignore[no-untyped-def]
     """Carry ``N`` back through an observation, in place."""
-    s, copies = h.size, w.shape[0]
     for c in range(copies):
         target = pulled[c]
         target[:] = 0
-        for i in range(target.size):
+        for i in range(s * copies):
             scale, row = slopes[c, i], curvature[i]
-            for j in range(target.size):
+            for j in range(s * copies):
                 target[j] += scale * row[j]
         for r in range(c + 1):
             total, row = w[r, c], slopes[r]
-            for i in range(target.size):
+            for i in range(s * copies):
                 total += row[i] * target[i]
             small[r, c] = total
             small[c, r] = total
-    flatten(h, unit, pulled)
+    flatten(s, copies, h, unit, pulled)
     for r in range(copies):
         target = along[r]
         target[:] = 0
         for k in range(s):
             scale, row = unit[k], curvature[r * s + k]
-            for j in range(target.size):
+            for j in range(s * copies):
                 target[j] += scale * row[j]
     for r in range(copies):
         for k in range(s):
@@ -329,12 +329,11 @@ def pull_curvature(h, unit, w, slopes, pulled, along, small, curvature):  # type
 
 
 @compiled
-def flatten(h, unit, rows):  # type: ignore[no-untyped-def]
+def flatten(s, copies, h, unit, rows):  # type: ignore[no-untyped-def]
     """Project every row onto what is orthogonal to the outputs, in place."""
-    s = h.size
-    for c in range(rows.shape[0]):
+    for c in range(copies):
         row = rows[c]
-        for r in range(rows.shape[0]):
+        for r in range(copies):
             along = unit[0] * row[r * s]
             for k in range(1, s):
                 along += unit[k] * row[r * s + k]
@@ -343,38 +342,37 @@ def flatten(h, unit, rows):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def apply(a, copies, rows, out):  # type: ignore[no-untyped-def]
+def apply(s, copies, a, rows, out):  # type: ignore[no-untyped-def]
     """Write ``rows kron(I, a)^T``."""
     for c in range(rows.shape[0]):
-        apply_one(a, copies, rows[c], out[c])
+        apply_one(s, copies, a, rows[c], out[c])
 
 
 @compiled
-def add_future(rows, score, curvature, pulled, mean, cov):  # type: ignore[no-untyped-def]
+def add_future(s, copies, rows, score, curvature, pulled, mean, cov):  # type: ignore[no-untyped-def]
     """Add ``rows score`` to `mean` and subtract ``rows curvature rows^T`` from `cov`."""
     for c in range(rows.shape[0]):
         row, target = rows[c], pulled[c]
         target[:] = 0
         total = mean[c]
-        for i in range(row.size):
+        for i in range(s * copies):
             scale, other = row[i], curvature[i]
             total += scale * score[i]
-            for j in range(row.size):
+            for j in range(s * copies):
                 target[j] += scale * other[j]
         mean[c] = total
         for r in range(c + 1):
             total, other = cov[r, c], rows[r]
-            for i in range(row.size):
+            for i in range(s * copies):
                 total -= other[i] * target[i]
             cov[r, c] = total
             cov[c, r] = total
 
 
 @compiled
-def read(h, mean, rows, f_mean, f_cov):  # type: ignore[no-untyped-def]
+def read(s, copies, h, mean, rows, f_mean, f_cov):  # type: ignore[no-untyped-def]
     """Write the moments of the outputs; `rows` is ``H cov``."""
-    s = h.size
-    for r in range(f_mean.size):
+    for r in range(copies):
         total = h[0] * mean[r * s]
         for k in range(1, s):
             total += h[k] * mean[r * s + k]
@@ -388,7 +386,7 @@ def read(h, mean, rows, f_mean, f_cov):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_gradient(copies, s, score, curvature, grad):  # type: ignore[no-untyped-def]
+def add_gradient(s, copies, score, curvature, grad):  # type: ignore[no-untyped-def]
     """Add the blocks on the diagonal of ``(r r^T - N) / 2``, the gradient in the covariance, to `grad`."""
     for r in range(copies):
         for k in range(s):
