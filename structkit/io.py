@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from structkit._core.serialize import read_archive
+from structkit.dictionary import OrthogonalDictionary
+from structkit.dictionary.archive import unpack as unpack_dictionary
 from structkit.gp import GridGP
 from structkit.gp.grid_archive import unpack
 from structkit.sbl import KroneckerSBL
@@ -16,6 +18,7 @@ from structkit.sbl import archive as sbl_archive
 __all__ = ["load"]
 
 _KINDS: dict[str, Callable[..., object]] = {"GridGP": partial(unpack, GridGP)}
+_KINDS["OrthogonalDictionary"] = partial(unpack_dictionary, OrthogonalDictionary)
 _KINDS |= {cls.__name__: partial(sbl_archive.unpack, cls) for cls in (KroneckerSBL,)}
 
 

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from structkit._backend.namespace import get_namespace, index_like
+from structkit._core.errors import ConvergenceWarning
 from structkit.dictionary.clipping import Clip
+from structkit.dictionary.complete import CompleteStream, find_complete
+from structkit.dictionary.frank_wolfe import FrankWolfeStream
 from structkit.dictionary.search import Found, Search, cutting_pays, find_dictionary, settle
-from structkit.dictionary.statistics import project
-from structkit.dictionary.stream import Pace, Report, ThresholdStream
+from structkit.dictionary.statistics import Statistics, project
+from structkit.dictionary.stream import BlockStream, Pace, Report, ThresholdStream
 
-__all__ = ["Learner", "Settings"]
+__all__ = ["BlockSums", "Learner", "Settings"]
+
+# Atoms with less than this share of the energy of the strongest are not reached by the samples.
+IDLE = 1e-20
+# Excess fourth moments that a search finds in normal data, times the root of the samples per free number (measured
+# for 4 to 32 features and 16 to 512 samples per number), and the least that counts as sparse.
+CHANCE, CHANCE_LEAST = 2.2, 0.05
+
+
+class BlockSums(NamedTuple):
+    """Sums over samples, and how many of these are longer than the median norm."""
+
+    sums: Statistics
+    above: float
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,9 @@ class Settings:
     Attributes
     ----------
     warmup : int
-        Samples kept for the first dictionary.
+        Samples kept for the first dictionary; 0 starts at once, by the online Frank-Wolfe method.
+    relearn : int
+        Samples kept for another dictionary after an alarm.
     pace : Pace
         Updates of the stream.
     max_iter : int
@@ -35,14 +54,18 @@ class Settings:
         Whether long samples are shortened.
     blind : bool
         Whether the start knows nothing of the data, so that order and signs of the atoms are free.
+    orthogonal : bool
+        Whether atoms are orthogonal.
     """
 
     warmup: int
+    relearn: int
     pace: Pace
     max_iter: int
     tol: float
     robust: bool
     blind: bool
+    orthogonal: bool
 
     def search(self, report: Report) -> Search:
         """Return how to search."""
@@ -65,23 +88,43 @@ class Learner:
         self.settings = settings
         self.buffer: list[Any] = []
         self.n_buffered = 0
-        self.stream: ThresholdStream | None = None
+        self.stream: BlockStream | None = None
         self.clip = Clip() if settings.robust else None
         self.settled = True
+        self.warnings: list[tuple[str, type[Warning]]] = []
+        if not settings.warmup:
+            self.stream = FrankWolfeStream(self.start, settings.pace)
+
+    @property
+    def waiting(self) -> int:
+        """Samples that are still to be kept before the next search."""
+        if self.stream is None:
+            return self.settings.warmup - self.n_buffered
+        return self.settings.relearn - self.n_buffered if self.stream.alarmed else 0
 
     def feed(self, Y: Any, report: Report) -> None:
         """Take samples ``(b, n_1, ..., n_D)`` in any portions."""
-        if self.stream is None:
-            room = self.settings.warmup - self.n_buffered
+        while Y.shape[0]:
+            room = self.waiting
+            if not room:
+                Y = self.stream.feed(Y, self.clip, report)  # type: ignore[union-attr]
+                continue
             self.buffer.append(get_namespace(Y).asarray(Y[:room], copy=True))
-            self.n_buffered += min(room, Y.shape[0])
+            self.n_buffered += self.buffer[-1].shape[0]
             Y = Y[room:]
-            if self.n_buffered < self.settings.warmup:
-                return
-            self.stream = self.first_stream(self._kept(), report)
-            self.buffer, self.n_buffered = [], 0
-        if Y.shape[0]:
-            self.stream.feed(Y, self.clip, report)
+            if not self.waiting:
+                old = None if self.stream is None else self.stream.atoms
+                self.stream = self.first_stream(self._kept(), report, old=old)
+                self.buffer, self.n_buffered = [], 0
+
+    def absorb(self, found: BlockSums, report: Report) -> None:
+        """Take sums over samples that were formed elsewhere, by the rule of the stream as it is."""
+        stream = self.stream
+        assert stream is not None
+        stream.pending.add(found.sums)
+        stream.above += found.above
+        if stream.pending.count >= stream.block:
+            stream.close_block(self.clip, report)
 
     def _kept(self) -> Any:
         xp = get_namespace(*self.buffer)
@@ -89,36 +132,84 @@ class Learner:
 
     def fit(self, Y: Any, rng: np.random.Generator, report: Report) -> None:
         """Learn from all samples at once."""
+        if not self.settings.warmup:
+            self.feed(Y, report)
+            return
         few = Y
         if Y.shape[0] > self.settings.warmup:
             chosen = np.sort(rng.choice(Y.shape[0], self.settings.warmup, replace=False))
             few = Y[index_like(chosen, Y)]
-        self.stream = self.first_stream(few, report, Y)
+        self.stream = self.first_stream(few, report, whole=Y)
 
-    def provisional(self) -> ThresholdStream:
+    def provisional(self) -> BlockStream:
         """Return the stream, or the one that would begin if no further sample came."""
         if self.stream is None:
-            return self.first_stream(self._kept(), lambda record: False)
+            kept, settled = list(self.warnings), self.settled
+            stream = self.first_stream(self._kept(), lambda record: False)
+            self.warnings, self.settled = kept, settled
+            return stream
         return self.stream
 
-    def first_stream(self, few: Any, report: Report, whole: Any = None) -> ThresholdStream:
+    def first_stream(self, few: Any, report: Report, *, whole: Any = None, old: Any = None) -> BlockStream:
         """Find a dictionary for a few samples, settle it on all, and begin a stream with it."""
         if self.clip is not None:
             few = self.clip.begin(few)
             whole = None if whole is None else self.clip(whole)[0]
         whole = few if whole is None else whole
-        how, cut = self.settings.search(report), True
-        found = Found(self.start)
-        if self.settings.blind:
+        how = self.settings.search(report)
+        if not self.settings.orthogonal:
+            D, cut, self.settled = find_complete(few, whole, self.start[0], how)
+            complete = CompleteStream(_ordered(few, [D])[0], self.settings.pace, cut=cut)
+            complete.begin(whole)
+            self._judge(complete, whole)
+            return complete
+        found, cut = self._found(few, whole, how, old)
+        self.settled = found.settled
+        blind = self.settings.blind and old is None
+        stream = ThresholdStream(_ordered(few, found.factors) if blind else found.factors, self.settings.pace, cut=cut)
+        stream.begin(whole)
+        self._judge(stream, whole)
+        return stream
+
+    def _judge(self, stream: BlockStream, Y: Any) -> None:
+        """Collect what the user should know about a dictionary that was just found."""
+        if not self.settled:
+            message = "The search stopped before the atoms settled; raise max_iter or tol."
+            self.warnings.append((message, ConvergenceWarning))
+        square, fourth = stream.moments
+        idle = int((square <= square.max() * IDLE).sum())
+        if idle:
+            message = f"The samples hardly reach {idle} of {square.shape[0]} atoms; these are arbitrary."
+            self.warnings.append((message, UserWarning))
+        # Samples per free number; on normal data the search finds tails as heavy as this by chance.
+        load = Y.shape[0] * square.shape[0] / sum(W.shape[0] ** 2 for W in self.start)
+        tails = float((fourth / get_namespace(square).where(square > 0, 3 * square**2, 1.0 + 0 * square)).mean()) - 1.0
+        if not idle and square.shape[0] > 1 and tails < CHANCE / math.sqrt(load) + CHANCE_LEAST:
+            message = (
+                f"The codes look normally distributed (excess of their fourth moments {tails:.2g}), so the dictionary "
+                "may be arbitrary: no rotation of such samples is sparser than another. Check that the samples have "
+                "sparse codes, or give more of them."
+            )
+            self.warnings.append((message, UserWarning))
+
+    def _found(self, few: Any, whole: Any, how: Search, old: Any) -> tuple[Found, bool]:
+        """Search, from where the settings say or, after an alarm, from nowhere; keep the old factors if they serve."""
+        found, cut = Found(self.start), True
+        if self.settings.blind or old is not None:
             found = find_dictionary(few, self.start, how)
             cut = cutting_pays(few, found.factors)
         if not found.stopped:
             found = settle(whole, found.factors, how, cut=cut)
-        self.settled = found.settled
-        factors = _ordered(few, found.factors) if self.settings.blind else found.factors
-        stream = ThresholdStream(factors, self.settings.pace, cut=cut)
-        stream.begin(whole)
-        return stream
+        if old is not None and not found.stopped:
+            kept = settle(whole, old, how, cut=cut)
+            found = min(found, kept, key=lambda f: _length(whole, f.factors))
+        return found, cut
+
+
+def _length(Y: Any, factors: Sequence[Any]) -> float:
+    """Sum of the magnitudes of all codes: the sparser, the shorter."""
+    codes = project(Y, factors)
+    return float(get_namespace(codes).abs(codes).sum())
 
 
 def _ordered(Y: Any, factors: Sequence[Any]) -> list[Any]:

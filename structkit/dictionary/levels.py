@@ -47,7 +47,8 @@ def magnitude_median(Z: Any) -> float:
     """Median of the magnitudes of the first codes."""
     xp = get_namespace(Z)
     flat = xp.abs(Z.reshape(-1)[:MEDIAN_CODES])
-    return float(flat.median()) if is_torch(flat) else float(np.median(flat))
+    middle = flat.shape[0] // 2
+    return float(flat.kthvalue(middle + 1).values) if is_torch(flat) else float(np.partition(flat, middle)[middle])
 
 
 def moved_median(median: float, below: float) -> float:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 
-from structkit._backend.namespace import get_namespace
-from structkit._core.estimator import Estimator
+from structkit._backend.namespace import get_namespace, is_dask
 from structkit._core.progress import Progress
 from structkit._core.random import check_random_state
+from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback, RandomState, Shape
-from structkit.dictionary.learner import Learner
+from structkit.dictionary._dask import batches_of
+from structkit.dictionary.archive import pack, unpack
+from structkit.dictionary.learner import BlockSums, Learner
 from structkit.dictionary.options import checked_samples, matched, prepare
-from structkit.dictionary.statistics import Rule, project, select
-from structkit.kron import kron, multi_mode_product
+from structkit.dictionary.stream import BlockStream
+from structkit.dictionary.transform import CodeTransform
 
 __all__ = ["OrthogonalDictionary"]
 
@@ -23,7 +27,7 @@ __all__ = ["OrthogonalDictionary"]
 HISTORY = 512
 
 
-class OrthogonalDictionary(Estimator):
+class OrthogonalDictionary(CodeTransform):
     r"""Orthogonal dictionary that makes samples sparse, learned from all samples at once or in one pass over a stream.
 
     The model is :math:`y = D x + \varepsilon` with an orthogonal matrix :math:`D` of atoms, sparse codes :math:`x` and
@@ -40,6 +44,12 @@ class OrthogonalDictionary(Estimator):
         Least weight of a new block of `batch_size` samples, 0 to 1, for dictionaries that drift; 0: all samples count.
     robust : bool, default False
         Shorten samples to 1.5 times the running median of their norms, against outliers.
+    orthogonal : bool, default True
+        False: any complete dictionary of unit atoms. The samples are whitened, and the atoms then refined by least
+        squares; not with `shape`.
+    schedule : {"buffered", "paper"}, default "buffered"
+        ``"paper"``: the online Frank-Wolfe method of [1]_ with its rates, one sample per step by default; slower and
+        less precise, for comparisons; not with `forgetting` and `robust`.
     batch_size : int, optional
         Samples between two updates of a stream. Default: 4 times the largest axis, and a sixteenth of the samples seen
         so far where that is more and nothing is forgotten.
@@ -78,8 +88,15 @@ class OrthogonalDictionary(Estimator):
         Samples so far.
     n_features_in_ : int
         Numbers per sample.
+    n_iter_ : int
+        Iterations of searches and blocks so far.
     history_ : list of dict
         Gap and movement after each iteration or block; old records are thinned out.
+
+    References
+    ----------
+    .. [1] Xue, Lau, "Online orthogonal dictionary learning based on Frank-Wolfe method", IEEE Trans. Neural Netw.
+       Learn. Syst., 2021, arXiv 2103.01484.
 
     Examples
     --------
@@ -96,6 +113,7 @@ class OrthogonalDictionary(Estimator):
 
     n_samples_seen_: int
     n_features_in_: int
+    n_iter_: int
     history_: list[dict[str, object]]
 
     def __init__(
@@ -105,6 +123,8 @@ class OrthogonalDictionary(Estimator):
         n_nonzero: int | None = None,
         forgetting: float = 0.0,
         robust: bool = False,
+        orthogonal: bool = True,
+        schedule: str = "buffered",
         batch_size: int | None = None,
         averaging: float = 2.0,
         start: object = "random",
@@ -120,6 +140,8 @@ class OrthogonalDictionary(Estimator):
         self.n_nonzero = n_nonzero
         self.forgetting = forgetting
         self.robust = robust
+        self.orthogonal = orthogonal
+        self.schedule = schedule
         self.batch_size = batch_size
         self.averaging = averaging
         self.start = start
@@ -181,62 +203,37 @@ class OrthogonalDictionary(Estimator):
         return self
 
     def fit_stream(self, batches: Iterable[Array]) -> Self:
-        """Learn from an iterable of batches, in one pass.
+        """Learn from an iterable of batches or from a dask array, in one pass.
 
         Parameters
         ----------
-        batches : iterable of array
-            Samples as in `partial_fit`, of any numbers.
+        batches : iterable of array, or dask array ``(n_samples, ...)``
+            Samples as in `partial_fit`, of any numbers. Of a dask array, blocks of rows are summed in parallel, as many
+            at once as have a quarter of the samples seen so far; nothing but sums comes back from the workers.
 
         Returns
         -------
         self : OrthogonalDictionary
         """
-        for batch in batches:
-            self.partial_fit(batch)
+        parts: Iterable[Any] = batches
+        if is_dask(batches):
+            parts = batches_of(batches, self._ready_stream)  # type: ignore[arg-type]
+        for batch in parts:
+            if isinstance(batch, BlockSums):
+                self._run(lambda report, sums=batch: self._learner.absorb(sums, report))  # type: ignore[misc]
+                self.n_samples_seen_ += batch.sums.count
+            else:
+                self.partial_fit(batch)
+            if self._stopped:
+                break
         return self
 
-    def _begin(self, Y: Any, rng: np.random.Generator) -> None:
-        """Forget everything and prepare for samples like `Y`."""
-        self._learner: Learner = prepare(self, Y, rng)
-        self.n_features_in_ = int(np.prod(Y.shape[1:]))
-        self.n_samples_seen_ = 0
-        self.history_ = []
-
-    def _run(self, work: Any) -> None:
-        """Do some learning with progress and history."""
-        progress = Progress(self.verbose, self.callback)
-
-        def report(record: dict[str, object]) -> bool:
-            self.history_.append(record)
-            if len(self.history_) > HISTORY:
-                del self.history_[: HISTORY // 2 : 2]
-            return progress.step(record)
-
-        try:
-            work(report)
-        finally:
-            progress.close()
-
-    def transform(self, X: Array) -> Array:
-        """Return the sparse codes of samples.
-
-        Parameters
-        ----------
-        X : array, shape ``(n_samples, n_features)`` or ``(n_samples, n_1, ..., n_m)``
-            Samples.
-
-        Returns
-        -------
-        codes : array, same shape
-            Codes, zero where they are below `threshold_` or not among the `n_nonzero` largest of their sample.
-        """
-        self._check_fitted("_learner")
-        Y = checked_samples(self, X, fitting=False)
-        stream = self._learner.provisional()
-        Z = project(Y, stream.factors).reshape(Y.shape[0], -1)
-        rule = Rule(levels=stream.floor(), n_nonzero=stream.pace.n_nonzero)
-        return select(Z, rule, get_namespace(Z)).reshape(X.shape)
+    def _ready_stream(self) -> tuple[BlockStream | None, float | None]:
+        """Return the stream, if it is ready for samples, and the median norm at which samples are shortened."""
+        learner: Learner | None = getattr(self, "_learner", None)
+        if learner is None or learner.waiting:
+            return None, None
+        return learner.stream, None if learner.clip is None else learner.clip.median
 
     def fit_transform(self, X: Array, y: object = None) -> Array:
         """Fit and return the codes of the same samples.
@@ -251,47 +248,58 @@ class OrthogonalDictionary(Estimator):
         Returns
         -------
         codes : array, same shape
+            As of `transform`.
         """
         return self.fit(X).transform(X)
 
-    def inverse_transform(self, C: Array) -> Array:
-        """Return the samples with given codes.
+    def _begin(self, Y: Any, rng: np.random.Generator) -> None:
+        """Forget everything and prepare for samples like `Y`."""
+        self._learner: Learner = prepare(self, Y, rng)
+        self.n_features_in_ = int(np.prod(Y.shape[1:]))
+        self.n_samples_seen_ = 0
+        self.n_iter_ = 0
+        self.history_ = []
+
+    def _run(self, work: Any) -> None:
+        """Do some learning with progress and history."""
+        progress = Progress(self.verbose, self.callback)
+
+        def report(record: dict[str, object]) -> bool:
+            self.n_iter_ += 1
+            self.history_.append(record)
+            if len(self.history_) > HISTORY:
+                del self.history_[: HISTORY // 2 : 2]
+            return progress.step(record)
+
+        try:
+            work(report)
+        finally:
+            progress.close()
+        self._stopped = progress.stopped
+        for message, category in self._learner.warnings:
+            warnings.warn(message, category, stacklevel=3)
+        self._learner.warnings = []
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, without pickle, also in the middle of a stream; `structkit.load` reads it.
 
         Parameters
         ----------
-        C : array, shape ``(n_samples, n_features)`` or ``(n_samples, n_1, ..., n_m)``
-            Codes.
-
-        Returns
-        -------
-        X : array, same shape
+        path : str or path-like
+            The file, usually ending in ``.npz``. It appears whole or not at all.
         """
         self._check_fitted("_learner")
-        codes = checked_samples(self, C, fitting=False, name="C")
-        factors = self._learner.provisional().factors
-        if len(factors) == 1:
-            return codes @ factors[0].T
-        return multi_mode_product(codes, factors, modes=range(1, codes.ndim)).reshape(C.shape)
+        write_archive(path, "OrthogonalDictionary", pack(self))
 
-    @property
-    def factors_(self) -> list[Array]:
-        """Atoms as columns, one matrix per axis of a sample."""
-        self._check_fitted("_learner")
-        return list(self._learner.provisional().factors)
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str | None = None) -> Self:
+        """Read a model written by `save`; it goes on exactly as the saved one would.
 
-    @property
-    def components_(self) -> Array:
-        """Atoms as rows."""
-        return kron(*self.factors_).T
-
-    @property
-    def gap_(self) -> float:
-        """Relative Frank-Wolfe gap of the last update."""
-        self._check_fitted("_learner")
-        return self._learner.provisional().gap
-
-    @property
-    def threshold_(self) -> float:
-        """Magnitude below which codes count as zero."""
-        self._check_fitted("_learner")
-        return self._learner.provisional().floor()
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        device : str, optional
+            Torch device, such as ``"cpu"``, for a model that was fitted on another. Default: the same one.
+        """
+        return unpack(cls, read_archive(path, ["OrthogonalDictionary"])[1], device)

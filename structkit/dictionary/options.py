@@ -16,18 +16,19 @@ from structkit.dictionary.stream import Pace
 
 if TYPE_CHECKING:
     from structkit.dictionary.model import OrthogonalDictionary
+    from structkit.dictionary.transform import CodeTransform
 
-__all__ = ["checked_samples", "matched", "prepare"]
+__all__ = ["checked_samples", "matched", "prepare", "resolved"]
 
-# A first dictionary takes so many samples per row of the largest factor, a block of a stream so many.
-WARMUP, BLOCK = 64, 4
+# A first dictionary takes so many samples per row of the largest factor, another one after an abrupt change so many,
+# a block of a stream so many.
+WARMUP, RELEARN, BLOCK = 64, 32, 4
 # Blocks grow to this share of the samples seen: fewer polar factors, and no worse a dictionary.
 GROWTH = 1 / 16
 
 
-def _sample_shape(model: OrthogonalDictionary, n_features: int) -> Shape:
+def _sample_shape(shape: object, n_features: int) -> Shape:
     """Shape of one sample as a tensor."""
-    shape = model.shape
     if shape is None:
         return (n_features,)
     if not isinstance(shape, (tuple, list)) or not shape or not all(_is_count(n) for n in shape):
@@ -35,7 +36,7 @@ def _sample_shape(model: OrthogonalDictionary, n_features: int) -> Shape:
     return tuple(int(n) for n in shape)
 
 
-def checked_samples(model: OrthogonalDictionary, X: object, *, fitting: bool, name: str = "X") -> Any:
+def checked_samples(model: CodeTransform, X: object, *, fitting: bool, name: str = "X") -> Any:
     """Return samples as a floating-point array ``(b, n_1, ..., n_D)`` of their library."""
     X = _numeric(X, name)
     if X.ndim < 2:
@@ -54,7 +55,7 @@ def checked_samples(model: OrthogonalDictionary, X: object, *, fitting: bool, na
         raise ShapeError(
             f"{name} has {count} features, but {type(model).__name__} is expecting {known} features as input."
         )
-    shape = _sample_shape(model, count)
+    shape = _sample_shape(model.shape, count)
     if X.ndim > 2 and tuple(X.shape[1:]) != shape:
         hint = f"give shape={tuple(X.shape[1:])}" if model.shape is None else f"expected samples of shape {shape}"
         raise ShapeError(f"{name} has shape {tuple(X.shape)}; {hint}, or flatten the samples to rows.")
@@ -80,20 +81,21 @@ def _numeric(X: object, name: str) -> Array:
 def prepare(model: OrthogonalDictionary, Y: Any, rng: np.random.Generator) -> Learner:
     """Check the arguments and return a learner in the library, dtype and device of the samples."""
     sizes = tuple(Y.shape[1:])
-    settings = _settings(model, sizes)
+    settings = resolved(model, sizes)
     dtype = np.dtype(to_numpy(Y[:0]).dtype)
     start = starting_factors(model.start, sizes, rng, dtype)
     return Learner([asarray_like(W, Y) for W in start], settings)
 
 
-def _settings(model: OrthogonalDictionary, sizes: Shape) -> Settings:
+def resolved(model: OrthogonalDictionary, sizes: Shape) -> Settings:
     """Resolve the arguments for samples of these sizes."""
     _check_ranges(model, math.prod(sizes))
     widest = max(sizes)
     warmup = WARMUP * widest if model.warmup == "auto" else int(model.warmup)
-    steady = model.batch_size is not None or model.forgetting > 0
+    steady = model.batch_size is not None or model.forgetting > 0 or model.schedule == "paper"
+    block = 1 if model.schedule == "paper" else BLOCK * widest
     pace = Pace(
-        batch_size=BLOCK * widest if model.batch_size is None else int(model.batch_size),
+        batch_size=block if model.batch_size is None else int(model.batch_size),
         growth=0.0 if steady else GROWTH,
         averaging=float(model.averaging),
         forgetting=float(model.forgetting),
@@ -101,7 +103,16 @@ def _settings(model: OrthogonalDictionary, sizes: Shape) -> Settings:
         threshold=None if model.threshold == "auto" else float(model.threshold),
     )
     blind = isinstance(model.start, str) and model.start == "random"
-    return Settings(warmup, pace, int(model.max_iter), float(model.tol), bool(model.robust), blind)
+    return Settings(
+        warmup=0 if model.schedule == "paper" else warmup,
+        relearn=RELEARN * widest,
+        pace=pace,
+        max_iter=int(model.max_iter),
+        tol=float(model.tol),
+        robust=bool(model.robust),
+        blind=blind,
+        orthogonal=bool(model.orthogonal),
+    )
 
 
 def _check_ranges(model: OrthogonalDictionary, n_features: int) -> None:
@@ -114,11 +125,25 @@ def _check_ranges(model: OrthogonalDictionary, n_features: int) -> None:
             raise ValueError(f"{name}={value!r}; expected a positive integer.")
     if model.n_nonzero is not None and model.n_nonzero > n_features:
         raise ValueError(f"n_nonzero={model.n_nonzero}; a sample has only {n_features} codes.")
+    if model.schedule not in ("buffered", "paper"):
+        raise ValueError(f"schedule={model.schedule!r} is unknown; expected 'buffered' or 'paper'.")
+    _check_combinations(model)
     _check_number("forgetting", model.forgetting, 0.0, 1.0)
     _check_number("averaging", model.averaging, 1.0, math.inf)
     _check_number("tol", model.tol, 0.0, math.inf)
     if model.threshold != "auto":
         _check_number("threshold", model.threshold, 0.0, math.inf)
+
+
+def _check_combinations(model: OrthogonalDictionary) -> None:
+    """Raise where two options do not go together."""
+    paper = model.schedule == "paper"
+    if not model.orthogonal and (paper or model.shape is not None):
+        what = "schedule='paper'" if paper else f"shape={model.shape!r}"
+        raise ValueError(f"orthogonal=False does not go with {what}; use orthogonal=True.")
+    if paper and (model.forgetting or model.robust):
+        what = "forgetting" if model.forgetting else "robust"
+        raise ValueError(f"{what} does not go with schedule='paper'; use schedule='buffered'.")
 
 
 def _check_number(name: str, value: object, least: float, most: float) -> None:

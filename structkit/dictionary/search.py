@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from structkit._backend.namespace import cast, get_namespace
 from structkit.dictionary.levels import (
-    MEDIAN_CODES,
     atom_scales,
     floor_levels,
     magnitude_median,
@@ -17,6 +15,7 @@ from structkit.dictionary.levels import (
     pair_statistics,
     power_means,
 )
+from structkit.dictionary.schedule import CUT_LAST, SHRINK_LAST, RuleAt, Scales, cutting, shrinking
 from structkit.dictionary.statistics import Rule, Statistics, accumulate, project
 from structkit.dictionary.untangle import untangled
 from structkit.orthogonal.polar import fast_polar
@@ -25,10 +24,6 @@ __all__ = ["Found", "Search", "cutting_pays", "find_dictionary", "settle", "turn
 
 # Movements at which the coarse stages hand over: their fixed points are not the answer.
 COARSE_TOL, MIDDLE_TOL = 1e-2, 1e-3
-# Thresholds in scales of the codes: where shrinking starts, where it ends, where cutting starts, where it ends.
-SHRINK_FIRST, SHRINK_LAST, CUT_FIRST, CUT_LAST = 0.5, 0.1, 0.25, 0.05
-# The threshold falls by this factor per iteration.
-DECAY = 0.8
 # Rounds of looking for mixed pairs of atoms.
 ROUNDS = 4
 
@@ -87,7 +82,7 @@ def find_dictionary(Y: Any, factors: Sequence[Any], how: Search) -> Found:
         if found.stopped:
             break
         first = 0 if attempt == 0 else how.max_iter
-        found = _iterate(Y, found.factors, how, "shrink", MIDDLE_TOL, _shrinking(first))
+        found = _iterate(Y, found.factors, how, "shrink", MIDDLE_TOL, shrinking(first))
         better = untangled(project(Y, found.factors), found.factors)
         if better is None:
             break
@@ -103,7 +98,7 @@ def settle(Y: Any, factors: Sequence[Any], how: Search, *, cut: bool = True) -> 
     elif how.threshold is not None:
         rule_at = lambda i, scales: (Rule(levels=scales.given(how.threshold)), True)  # noqa: E731
     else:
-        rule_at = _cutting if cut else _shrinking(how.max_iter)
+        rule_at = cutting if cut else shrinking(how.max_iter)
     return _iterate(Y, list(factors), how, stage, how.tol, rule_at)
 
 
@@ -116,56 +111,13 @@ def cutting_pays(Y: Any, factors: Sequence[Any]) -> bool:
     return cut.variance <= shrunk.variance
 
 
-class Scales:
-    """Scales of the codes of samples, from the sums of the iteration before where there was one."""
-
-    def __init__(self, Y: Any, factors: Sequence[Any], sums: Statistics | None) -> None:
-        few = Y[: max(1, MEDIAN_CODES // max(1, math.prod(Y.shape[1:])))]
-        self._codes = lambda part: project(part, factors).reshape(part.shape[0], -1)
-        self._few = few
-        self._moments = lambda: power_means(self._codes(Y)) if sums is None else (sums.square, sums.fourth)
-        self.dtype = Y.dtype
-
-    def atoms(self) -> tuple[float, Any]:
-        """Median of all magnitudes, and the scale of every atom."""
-        square, fourth = self._moments()
-        return magnitude_median(self._codes(self._few)), atom_scales(square, fourth)
-
-    def given(self, threshold: float | None) -> Any:
-        """One threshold for all atoms."""
-        return 0 * self._codes(self._few[:1])[0] + threshold
-
-
-RuleAt: TypeAlias = Callable[[int, Scales], tuple[Rule, bool]]
-
-
-def _shrinking(first: int) -> RuleAt:
-    """Schedule of shrunken codes, from its iteration `first`."""
-
-    def rule_at(i: int, scales: Scales) -> tuple[Rule, bool]:
-        share = max(SHRINK_FIRST * DECAY ** (first + i), SHRINK_LAST)
-        levels = noise_levels(*scales.atoms(), share)
-        return Rule(levels=cast(levels, scales.dtype), soft=True), share == SHRINK_LAST
-
-    return rule_at
-
-
-def _cutting(i: int, scales: Scales) -> tuple[Rule, bool]:
-    """Thresholds of iteration `i`, and whether they have reached their lowest."""
-    median, atoms = scales.atoms()
-    xp = get_namespace(atoms)
-    floor = floor_levels(median, atoms, CUT_LAST)
-    levels = CUT_FIRST * DECAY ** max(0, i - 2) * atoms
-    return Rule(levels=cast(xp.maximum(levels, floor), scales.dtype)), bool(xp.all(levels <= floor))
-
-
 def _iterate(Y: Any, factors: list[Any], how: Search, stage: str, tol: float, rule_at: RuleAt) -> Found:
     """Repeat codes and polar factors until nothing moves at the last rule."""
     sums: Statistics | None = None
     for i in range(how.max_iter):
         rule, last = rule_at(i, Scales(Y, factors, sums))
         sums = Statistics.empty(factors)
-        accumulate(sums, Y, factors, rule)
+        accumulate(sums, Y, factors, rule, moments=not rule.cubic)
         factors, moved, gap = turned(factors, sums.gradients)
         if how.report({"stage": stage, "n_samples": sums.count, "gap": gap, "moved": moved}):
             return Found(factors, stopped=True)

@@ -15,7 +15,7 @@ from structkit._backend.namespace import get_namespace, is_torch
 from structkit._core.types import Array
 from structkit.kron import multi_mode_product
 
-__all__ = ["Rule", "Statistics", "accumulate", "project", "select"]
+__all__ = ["Rule", "Statistics", "accumulate", "portions", "project", "select"]
 
 # Numbers of one portion of samples: 512 KiB in double precision, so that samples and codes stay in cache.
 PORTION = 2**16
@@ -105,15 +105,17 @@ def select(Z: Any, rule: Rule, xp: ModuleType) -> Any:
     return xp.where(size > rule.levels, kept, xp.zeros_like(Z))
 
 
-def accumulate(into: Statistics, Y: Array, factors: Sequence[Array], rule: Rule, median: float = 0.0) -> None:
+def accumulate(
+    into: Statistics, Y: Array, factors: Sequence[Array], rule: Rule, median: float = 0.0, *, moments: bool = True
+) -> None:
     """Add samples ``(b, n_1, ..., n_D)`` to the sums; codes smaller than `median` are counted.
 
-    With a cubic rule the moments of the codes and their count may be left out.
+    Without `moments` their powers and their count may be left out.
     """
     compiled = isinstance(Y, np.ndarray) and use_numba() and (len(factors) > 1 or not rule.cubic)
-    for part in _portions(Y):
+    for part in portions(Y):
         if not compiled:
-            _add_arrays(into, part, factors, rule, median)
+            _add_arrays(into, part, factors, rule, median if moments else None)
         elif len(factors) == 1:
             _add_compiled(into, part, factors[0], rule, median)  # type: ignore[arg-type]
         else:
@@ -121,14 +123,14 @@ def accumulate(into: Statistics, Y: Array, factors: Sequence[Array], rule: Rule,
         into.count += part.shape[0]
 
 
-def _portions(Y: Any) -> Iterator[Any]:
+def portions(Y: Any) -> Iterator[Any]:
     """Cut samples into portions of moderate size."""
     step = max(1, PORTION // max(1, math.prod(Y.shape[1:])))
     for start in range(0, Y.shape[0], step):
         yield Y[start : start + step]
 
 
-def _add_arrays(into: Statistics, Y: Any, factors: Sequence[Array], rule: Rule, median: float) -> None:
+def _add_arrays(into: Statistics, Y: Any, factors: Sequence[Array], rule: Rule, median: float | None) -> None:
     """Add a portion by array operations, in numpy and torch."""
     xp = get_namespace(Y)
     codes = project(Y, factors)
@@ -138,7 +140,7 @@ def _add_arrays(into: Statistics, Y: Any, factors: Sequence[Array], rule: Rule, 
         P = project(Y, factors, skip=d)
         rest = [k for k in range(Y.ndim) if k != d + 1]
         into.gradients[d] += xp.tensordot(F, P, axes=(rest, rest))
-    if rule.cubic:
+    if median is None:
         return
     power = xp.astype(Z, xp.float64) ** 2
     into.square += xp.sum(power, axis=0)
