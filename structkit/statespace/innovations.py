@@ -22,10 +22,9 @@ def value_log_likelihood(transitions: Transitions, obs: Observations, mean: Arra
     """
     xp = get_namespace(mean)
     a, q, p0, h = (_like(x, mean) for x in (transitions.A, transitions.Q, transitions.Pinf, transitions.H))
-    forward = h @ a[1:]
+    forward = xp.einsum("k,tkl->tl", h, a[1:])
     f = (mean[..., :-1, :] * forward).sum(-1)
-    carried = (forward[:, None, :] @ cov[..., :-1, :, :])[..., 0, :]
-    spread = (carried * forward).sum(-1) + (h @ q[1:]) @ h
+    spread = _quadratic(forward, cov[..., :-1, :, :]) + xp.einsum("k,tkl,l->t", h, q[1:], h)
     first = xp.zeros_like(mean[..., :1, 0])
     f = xp.concat([first, f], axis=-1)
     spread = xp.concat([first + h @ p0 @ h, spread], axis=-1)
@@ -34,6 +33,16 @@ def value_log_likelihood(transitions: Transitions, obs: Observations, mean: Arra
     residual = xp.where(missing, xp.zeros_like(f), obs.y - f)
     terms = residual * residual / total + xp.log(2 * math.pi * total)
     return -xp.where(missing, xp.zeros_like(f), terms).sum(-1) / 2
+
+
+def _quadratic(rows: Array, cov: Array) -> Array:
+    """Return ``rows[t] cov[t] rows[t]``: entry by entry, as products of stacks of tiny matrices are slow."""
+    total = rows[:, 0] * rows[:, 0] * cov[..., 0, 0]
+    for k in range(1, rows.shape[1]):
+        total = total + rows[:, k] * rows[:, k] * cov[..., k, k]
+        for l in range(k):
+            total = total + 2 * rows[:, k] * rows[:, l] * cov[..., k, l]
+    return total
 
 
 def _like(x: Array, like: Array) -> Array:

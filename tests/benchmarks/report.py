@@ -20,6 +20,7 @@ TITLES = {
     "operators": "Operators",
     "products": "Kronecker products",
     "solvers": "Solves, determinants and evidence",
+    "statespace": "State-space models",
     "tensor": "Tensors",
 }
 PACKAGES = (

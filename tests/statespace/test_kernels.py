@@ -39,8 +39,19 @@ def _run(kernels, name, copies, dtype, rng):
     return out
 
 
-@pytest.mark.parametrize(("name", "copies"), [("matern32", 1), ("matern52", 4), ("sum", 2), ("quasi-periodic", 1)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("name", "copies", "dtype"),
+    [
+        ("matern12", 1, np.float64),
+        ("matern32", 1, np.float64),
+        ("matern52", 1, np.float64),
+        ("matern52", 4, np.float64),
+        ("sum", 2, np.float64),
+        ("quasi-periodic", 1, np.float64),
+        ("matern32", 3, np.float32),
+        ("sum", 1, np.float32),
+    ],
+)
 def test_compiled_kernels_equal_numpy(name, copies, dtype):
     one, two = (_run(k, name, copies, dtype, np.random.default_rng(1)) for k in (numba_kalman, numpy_kalman))
     tol = {np.float64: 1e-10, np.float32: 2e-3}[dtype]
