@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,17 @@ from structkit.sbl.spectral import Data, Spectral, abs2
 __all__ = ["Active", "SearchResult", "search"]
 
 # Fixed-point steps between changes, and before the search may end.
-_QUICK_STEPS, _LAST_STEPS = 8, 60
+_QUICK_STEPS, _LAST_STEPS = 4, 60
+# Columns of other modes enter together with the best one if they gain at least this share of what it gains.
+_WORTH = 0.3
+
+
+class Action(NamedTuple):
+    """A column that enters with a prior variance, or leaves where that is zero."""
+
+    mode: int
+    column: int
+    gamma: float
 
 
 @dataclass
@@ -39,10 +50,9 @@ class Active:
         keep = self.columns[mode] != column
         self.columns[mode], self.gammas[mode] = self.columns[mode][keep], self.gammas[mode][keep]
 
-    @property
-    def count(self) -> int:
-        """Number of columns, all modes together."""
-        return sum(len(c) for c in self.columns)
+    def copy(self) -> Active:
+        """Return a set that changes on its own."""
+        return Active(list(self.columns), list(self.gammas), self.noise_var)
 
 
 class Workspace:
@@ -94,7 +104,7 @@ def search(
     for step in range(1, options.max_iter + 1):
         space = Workspace(problem, active)
         model = space.model()
-        action = _settle(space, model, options, penalties)
+        actions = _settle(space, model, options, penalties)
         cost = model.cost()
         penalized = cost + sum(p * len(c) for p, c in zip(penalties, active.columns, strict=True))
         record = {
@@ -103,45 +113,46 @@ def search(
             "n_active": [len(c) for c in active.columns],
         }
         stopped = report(record)
-        converged = action is None
+        converged = not actions
         if converged or stopped or step == options.max_iter:
             break
-        mode, column, gamma = action  # type: ignore[misc]
-        if gamma > 0:
-            active.add(mode, column, gamma)
-        else:
-            active.remove(mode, column)
+        for mode, column, gamma in actions:
+            if gamma > 0:
+                active.add(mode, column, gamma)
+            else:
+                active.remove(mode, column)
     return SearchResult(model, cost, penalized, converged, step)
 
 
-def _settle(
-    space: Workspace, model: Spectral, options: Options, penalties: Sequence[float]
-) -> tuple[int, int, float] | None:
-    """Improve the hyperparameters and name the best change; before the last word, improve them to the end."""
+def _settle(space: Workspace, model: Spectral, options: Options, penalties: Sequence[float]) -> list[Action]:
+    """Improve the hyperparameters and name the next changes; before there are none, improve them to the end."""
     learn = options.noise_var is None
-    action = None
+    actions: list[Action] = []
     for n_steps in (_QUICK_STEPS, _LAST_STEPS):
         polish(model, learn_noise=learn, n_steps=n_steps, tol=options.tol)
         space.active.gammas, space.active.noise_var = list(model.gammas), model.noise_var
-        action = _best_action(space, model, penalties)
-        if action is not None:
+        actions = _next_actions(space, model, penalties)
+        if actions:
             break
-    return action
+    return actions
 
 
-def _best_action(space: Workspace, model: Spectral, penalties: Sequence[float]) -> tuple[int, int, float] | None:
-    """The change of one column that lowers the penalised cost most: mode, column, prior variance (zero: delete)."""
-    best, action = 0.0, None
+def _next_actions(space: Workspace, model: Spectral, penalties: Sequence[float]) -> list[Action]:
+    """The deletion that lowers the penalised cost most, or else the best addition of every mode that is worth it."""
+    additions: dict[Action, float] = {}
+    loss, deletion = 0.0, None
     for mode, A in enumerate(space.problem.host):
         columns = space.active.columns[mode]
         gains = mode_gains(model, mode, space.problem.project(space.ranges, skip=mode), A, space.ranges[mode], columns)
         net = gains.gain - penalties[mode]
         losses = -net[columns]
         net[columns] = -np.inf
-        enters = int(net.argmax())
-        if net[enters] > best:
-            best, action = float(net[enters]), (mode, enters, float(gains.gamma[enters]))
-        leaves = int(losses.argmax())
-        if len(columns) > 1 and losses[leaves] > best:
-            best, action = float(losses[leaves]), (mode, int(columns[leaves]), 0.0)
-    return action
+        enters, leaves = int(net.argmax()), int(losses.argmax())
+        if net[enters] > 0:
+            additions[Action(mode, enters, float(gains.gamma[enters]))] = float(net[enters])
+        if len(columns) > 1 and losses[leaves] > loss:
+            loss, deletion = float(losses[leaves]), Action(mode, int(columns[leaves]), 0.0)
+    best = max(additions.values(), default=0.0)
+    if best > loss:
+        return [action for action, gain in additions.items() if gain >= _WORTH * best]
+    return [] if deletion is None else [deletion]

@@ -12,6 +12,7 @@ from structkit.sbl.penalty import column_penalties
 from structkit.sbl.polish import NOISE_FLOOR
 from structkit.sbl.problem import Problem
 from structkit.sbl.recovery import Solution, block_of, empty_block
+from structkit.sbl.restarts import reconsider
 from structkit.sbl.starts import peak_start, spread_start
 
 __all__ = ["solve"]
@@ -26,20 +27,26 @@ def solve(problem: Problem, options: Options, progress: Progress) -> Solution:
 def forward_backward(problem: Problem, options: Options, progress: Progress) -> Solution:
     """Search from every start; the smallest penalised cost wins, the model of noise alone included."""
     penalties = column_penalties(options.penalty, problem)
-    best = _noise_alone(problem, options)
+
+    def report(record: dict[str, object]) -> bool:
+        return progress.step({"stage": "search", **record})
+
+    progress.stage("search")
     active = peak_start(problem, options.noise_var)
-    for name in ("peak", "spread")[: options.n_starts]:
-        if name == "spread":
-            # Far more columns than the first search found would only cost time.
-            active = spread_start(problem, options.noise_var, [2 * len(c) + 4 for c in active.columns])
-        progress.stage(f"search from {name}")
-        result = search(problem, active, options, penalties, lambda r, name=name: progress.step({"stage": name, **r}))
-        if result.penalized < best.penalized:
-            block = block_of(problem, active.columns, result.model)
-            best = Solution(block, result.cost, result.penalized, result.converged, result.n_iter)
-        if progress.stopped:
-            break
-    return best
+    result = search(problem, active, options, penalties, report)
+    if options.n_starts > 1 and not progress.stopped:
+        # Far more columns than the first search found would only cost time.
+        other = spread_start(problem, options.noise_var, [2 * len(c) + 4 for c in active.columns])
+        second = search(problem, other, options, penalties, report)
+        if second.penalized < result.penalized:
+            active, result = other, second
+    if options.n_starts > 1 and not progress.stopped:
+        active, result = reconsider(problem, active, result, options, penalties, report)
+    alone = _noise_alone(problem, options)
+    if result.penalized >= alone.penalized:
+        return alone
+    block = block_of(problem, active.columns, result.model)
+    return Solution(block, result.cost, result.penalized, result.converged, result.n_iter)
 
 
 def _noise_alone(problem: Problem, options: Options) -> Solution:

@@ -15,10 +15,12 @@ from structkit.sbl.problem import Problem
 from structkit.sbl.spectral import Spectral, abs2, compress, products
 from structkit.sbl.weighted import SecondMoments
 
+N_SPREAD = 12  # twice as many find the same
+
 __all__ = ["leading_vectors", "peak_start", "spread_start"]
 
 
-def leading_vectors(Y: np.ndarray, n_iter: int = 10) -> list[np.ndarray]:
+def leading_vectors(Y: np.ndarray, n_iter: int = 4) -> list[np.ndarray]:
     """Unit vectors of the best product approximation of a tensor: higher-order power iteration from the HOSVD."""
     vectors = []
     for i in range(Y.ndim):
@@ -44,7 +46,7 @@ def peak_start(problem: Problem, noise_var: float | None) -> Active:
 
 
 def spread_start(
-    problem: Problem, noise_var: float | None, most: Sequence[int], *, n_iter: int = 25, prune: float = 1e-3
+    problem: Problem, noise_var: float | None, most: Sequence[int], *, n_iter: int = N_SPREAD, prune: float = 1e-3
 ) -> Active:
     r"""Columns left by some steps towards the product that is nearest to the posterior second moments.
 
