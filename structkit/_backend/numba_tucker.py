@@ -26,7 +26,15 @@ def _tucker_mttkrp_sparse(index, sizes, values, table, order, flat, starts, rank
             start = starts[1] + index[s, second] * ranks[1]
             target = out[np.uint64(index[s, kept])]
             value = values[s]
-            for q in range(ranks[1]):
+            # Four rows at once: the target is read and written a quarter as often.
+            for q in range(0, ranks[1] - 3, 4):
+                vector = flat[start + q : start + q + 4]
+                x0, x1, x2, x3 = value * vector[0], value * vector[1], value * vector[2], value * vector[3]
+                part = row[q * rank : (q + 4) * rank]
+                p0, p1, p2, p3 = part[:rank], part[rank : 2 * rank], part[2 * rank : 3 * rank], part[3 * rank :]
+                for r in range(rank):
+                    target[r] += (x0 * p0[r] + x1 * p1[r]) + (x2 * p2[r] + x3 * p3[r])
+            for q in range(ranks[1] // 4 * 4, ranks[1]):
                 scale = value * flat[start + q]
                 part = row[q * rank : (q + 1) * rank]
                 for r in range(rank):

@@ -25,6 +25,10 @@ __all__ = ["ttmc_sparse", "tucker_mttkrp_sparse"]
 _TABLE_NUMBERS = 2**22
 # Cost of a table's multiply-add in those of the entry loop: matrix products are about 8 times faster.
 _GEMM_COST = 0.125
+# Costs of sums by level in the same unit: gathering the rows of an entry, sorting it, and the calls for a level.
+_GATHER_COST, _SORT_COST, _LEVEL_COST = 100.0, 300.0, 40_000.0
+# Entries of one level taken at a time.
+_GROUP = 4096
 
 
 def tucker_mttkrp_sparse(index: Array, values: Array, core: Array, matrices: Sequence[Array], mode: int) -> Array:
@@ -91,7 +95,11 @@ def tucker_mttkrp_sparse(index: Array, values: Array, core: Array, matrices: Seq
     if not order:
         return entries.totals()[:, None] * moved
     out = np.zeros((sizes[axis], G.shape[axis]), dtype=moved.dtype)
-    if moved.size:
+    if entries.better_grouped(moved.size // len(moved) if moved.size else 0, G.shape[axis]):
+        unfolded = moved.reshape(-1, G.shape[axis])
+        for levels, sums in entries.groups():
+            np.matmul(sums, unfolded, out=out[levels])
+    elif moved.size:
         flat, starts, ranks = entries.flat(skip=1)
         for part, size, table in entries.tables(moved.reshape(len(moved), -1)):
             found = part.index, size, part.values, table, entries.order, flat, starts, ranks, axis, out
@@ -166,7 +174,10 @@ def ttmc_sparse(index: Array, values: Array, matrices: Sequence[Array], mode: in
     if not order:
         return entries.totals()[:, None]
     out = np.zeros((sizes[axis], width), dtype=dtype)  # type: ignore[call-overload]
-    if width:
+    if entries.better_grouped(width):
+        for levels, sums in entries.groups():
+            out[levels] = sums
+    elif width:
         found = entries.index, entries.sizes, entries.values, entries.order, *entries.flat(), axis, out
         entries.check(tucker().ttmc_sparse(*found))
     return out
@@ -222,6 +233,43 @@ class _Entries:
         flat = np.concatenate([a.reshape(-1) for a in parts])
         starts = np.cumsum([0, *(a.size for a in parts[:-1])], dtype=np.int64)
         return flat, starts, np.array([a.shape[1] for a in parts], dtype=np.int64)
+
+    def better_grouped(self, loop_width: int, rank: int = 0) -> bool:
+        """Whether `groups`, and a product with `rank` columns, cost less than `loop_width` multiply-adds per entry."""
+        if len(self.order) < 2 or loop_width < _GATHER_COST:
+            return False
+        width = math.prod(a.shape[1] for a in self.matrices)
+        keys = self.index[:, self.mode]
+        sort = 0.0 if bool(np.all(keys[1:] >= keys[:-1])) else _SORT_COST
+        level = _LEVEL_COST + width * rank * _GEMM_COST
+        cost = len(keys) * (_GATHER_COST + sort + width * _GEMM_COST) + int(self.sizes[self.mode]) * level
+        return cost < len(keys) * loop_width
+
+    def groups(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of the levels along the mode, and the rows of `ttmc_sparse` for them, by matrix products."""
+        self.check(kernels().first_invalid(self.index, self.sizes))
+        keys, n_levels = self.index[:, self.mode], int(self.sizes[self.mode])
+        # Short integers are sorted by their digits, several times faster.
+        by_level = np.argsort(keys.astype(np.uint16) if n_levels <= 2**16 else keys, kind="stable")
+        ends = np.cumsum(np.bincount(keys, minlength=n_levels))
+        width = math.prod(a.shape[1] for a in self.matrices)
+        step = max(1, _TABLE_NUMBERS // width)
+        for start in range(0, n_levels, step):
+            levels = range(start, min(start + step, n_levels))
+            sums = np.zeros((len(levels), width), dtype=self.values.dtype)
+            for level, row in zip(levels, sums, strict=True):
+                chosen = by_level[ends[level - 1] if level else 0 : ends[level]]
+                for at in range(0, len(chosen), _GROUP):
+                    self._add_products(chosen[at : at + _GROUP], row.reshape(-1, self.matrices[-1].shape[1]))
+            yield slice(levels.start, levels.stop), sums
+
+    def _add_products(self, chosen: np.ndarray, out: np.ndarray) -> None:
+        """Add the Kronecker products of the rows at some entries, times the values, to `out`."""
+        index = self.index[chosen]
+        left = self.values[chosen, None]
+        for d, a in zip(self.order[:-1], self.matrices, strict=False):
+            left = (left[:, :, None] * a[index[:, d]][:, None, :]).reshape(len(chosen), -1)
+        out += left.T @ self.matrices[-1][index[:, self.order[-1]]]
 
     def tables(self, core: np.ndarray) -> Iterator[tuple[_Part, np.ndarray, np.ndarray]]:
         """Yield entries, the sizes of their index and the rows of the first matrix times `core` that they need."""
