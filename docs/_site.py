@@ -46,6 +46,10 @@ SECTIONS = {
     "structkit.statespace.sampling": "Draws",
     "structkit.plotting.curves": "Pictures",
     "structkit.plotting.grids": "Pictures",
+    "structkit.plotting.dictionary": "Pictures",
+    "structkit.orthogonal.polar": "Nearest orthogonal matrices",
+    "structkit.dictionary.model": "Dictionaries",
+    "structkit.dictionary.metrics": "Metrics",
     "structkit.gp.gpytorch_adapter": "Kernels of gpytorch",
     "structkit.gp.gpytorch_convert": "Kernels of gpytorch",
 }
@@ -54,6 +58,7 @@ SECTIONS = {
 # Examples of the gallery in the order of a first reading; new ones follow by name.
 EXAMPLES = ("plot_grid_regression", "plot_missing_cells", "plot_free_covariance", "plot_hyperspectral")
 EXAMPLES += ("plot_gpytorch_kernels", "plot_uncertainty_checks", "plot_kernels")
+EXAMPLES += ("plot_trend_and_season", "plot_many_points")
 EXAMPLES += (
     "plot_products",
     "plot_operators",
