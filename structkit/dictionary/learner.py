@@ -20,6 +20,8 @@ from structkit.dictionary.stream import BlockStream, Pace, Report, ThresholdStre
 
 __all__ = ["BlockSums", "Learner", "Settings"]
 
+# Movement at which the search before a stream ends, at least: the stream makes the atoms precise.
+STREAM_TOL = 1e-3
 # Atoms with less than this share of the energy of the strongest are not reached by the samples.
 IDLE = 1e-20
 # Excess fourth moments that a search finds in normal data, times the root of the samples per free number (measured
@@ -155,8 +157,9 @@ class Learner:
         if self.clip is not None:
             few = self.clip.begin(few)
             whole = None if whole is None else self.clip(whole)[0]
-        whole = few if whole is None else whole
         how = self.settings.search(report)
+        if whole is None:  # a stream goes on from here
+            whole, how.tol = few, max(how.tol, STREAM_TOL)
         if not self.settings.orthogonal:
             D, cut, self.settled = find_complete(few, whole, self.start[0], how)
             complete = CompleteStream(_ordered(few, [D])[0], self.settings.pace, cut=cut)

@@ -62,7 +62,8 @@ class OrthogonalDictionary(CodeTransform):
     threshold : "auto" or float, default "auto"
         Magnitude below which codes count as zero, in units of the data.
     warmup : "auto" or int, default "auto"
-        Samples of a stream that are kept for the first dictionary; 64 times the largest axis by default.
+        Samples of a stream that are kept for the first dictionary; by default 64 times the largest axis and, where
+        nothing is forgotten, at least 2048. Until then the dictionary is found anew whenever it is asked for.
     max_iter : int, default 200
         Most iterations of each stage of a search.
     tol : float, default 1e-4

@@ -23,6 +23,8 @@ __all__ = ["checked_samples", "matched", "prepare", "resolved"]
 # A first dictionary takes so many samples per row of the largest factor, another one after an abrupt change so many,
 # a block of a stream so many.
 WARMUP, RELEARN, BLOCK = 64, 32, 4
+# Fewer samples than this leave pairs of atoms mixed that are often active together.
+LEAST_WARMUP = 2048
 # Blocks grow to this share of the samples seen: fewer polar factors, and no worse a dictionary.
 GROWTH = 1 / 16
 
@@ -91,7 +93,8 @@ def resolved(model: OrthogonalDictionary, sizes: Shape) -> Settings:
     """Resolve the arguments for samples of these sizes."""
     _check_ranges(model, math.prod(sizes))
     widest = max(sizes)
-    warmup = WARMUP * widest if model.warmup == "auto" else int(model.warmup)
+    least = 0 if model.forgetting else LEAST_WARMUP
+    warmup = max(WARMUP * widest, least) if model.warmup == "auto" else int(model.warmup)
     steady = model.batch_size is not None or model.forgetting > 0 or model.schedule == "paper"
     block = 1 if model.schedule == "paper" else BLOCK * widest
     pace = Pace(

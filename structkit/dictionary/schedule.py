@@ -22,7 +22,7 @@ __all__ = ["CUT_LAST", "SHRINK_LAST", "RuleAt", "Scales", "cutting", "shrinking"
 # Thresholds in scales of the codes: where shrinking starts, where it ends, where cutting starts, where it ends.
 SHRINK_FIRST, SHRINK_LAST, CUT_FIRST, CUT_LAST = 0.5, 0.1, 0.25, 0.02
 # The threshold falls by this factor per iteration.
-DECAY = 0.8
+DECAY = 0.6
 
 
 class Scales:

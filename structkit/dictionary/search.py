@@ -24,6 +24,8 @@ __all__ = ["Found", "Search", "cutting_pays", "find_dictionary", "settle", "turn
 
 # Movements at which the coarse stages hand over: their fixed points are not the answer.
 COARSE_TOL, MIDDLE_TOL = 1e-2, 1e-3
+# The coarse stage takes no more samples than this many, or this many per row of the largest factor.
+COARSE_SAMPLES, COARSE_LOAD = 2048, 16
 # Rounds of looking for mixed pairs of atoms.
 ROUNDS = 4
 
@@ -77,7 +79,8 @@ def turned(factors: Sequence[Any], gradients: Sequence[Any]) -> tuple[list[Any],
 
 def find_dictionary(Y: Any, factors: Sequence[Any], how: Search) -> Found:
     """Find factors for samples ``(b, n_1, ..., n_D)`` from a start that knows nothing of them."""
-    found = _iterate(Y, list(factors), how, "l3", COARSE_TOL, lambda i, scales: (Rule(cubic=True), True))
+    few = Y[: max(COARSE_SAMPLES, COARSE_LOAD * max(Y.shape[1:]))]
+    found = _iterate(few, list(factors), how, "l3", COARSE_TOL, lambda i, scales: (Rule(cubic=True), True))
     for attempt in range(ROUNDS):
         if found.stopped:
             break

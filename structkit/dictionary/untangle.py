@@ -11,6 +11,8 @@ from structkit._backend.namespace import cast, get_namespace
 __all__ = ["untangled"]
 
 ANGLES = tuple(k * math.pi / 16 for k in range(1, 8))
+# Pairs whose squared codes have a smaller cosine are not mixed: sparse atoms turned by 15 degrees have a larger one.
+LEAST_COSINE = 0.15
 # A turn must shorten the codes by this much (relative), well above what rounding does.
 LEAST_GAIN = 1e-3
 
@@ -38,13 +40,16 @@ def _turns(Z: Any) -> list[tuple[int, int, float]]:
     if n < 2:
         return []
     power = Z**2
-    mean = xp.sum(power, axis=1) / Z.shape[1]
-    mean = xp.where(mean > 0, mean, xp.ones_like(mean))
-    together = (power @ power.T) / (mean[:, None] * mean[None, :])
+    # Cosines of the angles between squared codes: independent codes have a small one, mixed codes do not.
+    length = xp.sqrt(xp.sum(power**2, axis=1))
+    power = power / xp.where(length > 0, length, xp.ones_like(length))[:, None]
+    together = power @ power.T
     for i in range(n):
         together[i, i] = 0
     partners = xp.argmax(together, axis=1)
-    pairs = {(min(i, int(j)), max(i, int(j))) for i, j in enumerate(partners)}
+    pairs = {
+        (min(i, int(j)), max(i, int(j))) for i, j in enumerate(partners) if float(together[i, int(j)]) > LEAST_COSINE
+    }
     gains = sorted(((*_best_turn(Z[i], Z[j], xp), i, j) for i, j in sorted(pairs)), reverse=True)
     used: set[int] = set()
     turns = []

@@ -5,14 +5,18 @@ first call.
 """
 
 from structkit.plotting.curves import plot_band, plot_calibration, plot_correlation, plot_history, plot_kernel
+from structkit.plotting.dictionary import plot_atoms, plot_code_sparsity, plot_recovery
 from structkit.plotting.grids import plot_grid_posterior, plot_posterior_line
 
 __all__ = [
+    "plot_atoms",
     "plot_band",
     "plot_calibration",
+    "plot_code_sparsity",
     "plot_correlation",
     "plot_grid_posterior",
     "plot_history",
     "plot_kernel",
     "plot_posterior_line",
+    "plot_recovery",
 ]
