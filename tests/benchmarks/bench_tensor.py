@@ -14,8 +14,10 @@ from structkit.kron import (
     mttkrp,
     mttkrp_sparse,
     multi_mode_product,
+    ttmc_sparse,
     tucker_at,
     tucker_at_gradient,
+    tucker_mttkrp_sparse,
 )
 from tests.benchmarks.harness import Row, compare, optional
 
@@ -31,6 +33,7 @@ def rows(*, quick: bool = False) -> list[Row]:
         found += _mode_products(rng, dtype, quick)
         found += _cp(rng, dtype, quick)
         found += _tucker(rng, dtype, quick)
+        found += _tucker_sparse(rng, dtype, quick)
     found += _mttkrp(rng, quick)
     found += _dense(rng, quick)
     return found
@@ -128,12 +131,16 @@ def _cp(rng: np.random.Generator, dtype: str, quick: bool) -> list[Row]:
 
 
 def _scipy_mttkrp(v: np.ndarray, mats: list[np.ndarray], columns: list[np.ndarray]) -> np.ndarray:
+    """Multiply the rows of the other matrices, and sum."""
+    return _sum_rows(v[:, None] * mats[1][columns[1]] * mats[2][columns[2]], columns[0], len(mats[0]))
+
+
+def _sum_rows(rows: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
     """Sum rows by a sparse indicator matrix, the fastest way to scatter in scipy."""
     import scipy.sparse
 
-    rows = v[:, None] * mats[1][columns[1]] * mats[2][columns[2]]
-    shape = (len(mats[0]), len(v))
-    return scipy.sparse.csr_array((np.ones_like(v), (columns[0], np.arange(len(v)))), shape=shape) @ rows
+    shape = (size, len(rows))
+    return scipy.sparse.csr_array((np.ones(len(rows), rows.dtype), (at, np.arange(len(rows)))), shape=shape) @ rows
 
 
 def _torch_cp(mats: list[np.ndarray], columns: list[np.ndarray]) -> Callable[[], object]:
@@ -224,6 +231,40 @@ def _torch_tucker_gradient(
         return torch.autograd.grad((value * leaves[2][index[1]]).sum(1), leaves, values)
 
     return call
+
+
+def _tucker_sparse(rng: np.random.Generator, dtype: str, quick: bool) -> list[Row]:
+    count, size, idx = _problem(rng, quick)
+    core = rng.normal(size=(6, 6, 6)).astype(dtype)
+    mats = [rng.normal(size=(size, 6)).astype(dtype) for _ in range(3)]
+    v = rng.normal(size=count).astype(dtype)
+    columns = [np.ascontiguousarray(i) for i in idx.T]
+
+    def contracted() -> np.ndarray:
+        table = (mats[1] @ core.transpose(1, 2, 0).reshape(6, 36)).reshape(size, 6, 6)
+        return _sum_rows(
+            np.matmul((v[:, None] * mats[2][columns[2]])[:, None], table[columns[1]])[:, 0], columns[0], size
+        )
+
+    def products() -> np.ndarray:
+        left = v[:, None] * mats[1][columns[1]]
+        return _sum_rows((left[:, :, None] * mats[2][columns[2]][:, None, :]).reshape(count, 36), columns[0], size)
+
+    found = compare(
+        f"tucker_mttkrp_sparse {count} entries, core 6x6x6",
+        lambda: tucker_mttkrp_sparse(idx, v, core, mats, 0),
+        {"numpy batched matmul, scipy CSR": contracted},
+        gate=5.0,
+        dtype=dtype,
+    )
+    found += compare(
+        f"ttmc_sparse {count} entries, ranks 6, 6",
+        lambda: ttmc_sparse(idx, v, mats, 0),
+        {"numpy broadcast, scipy CSR": products},
+        gate=5.0,
+        dtype=dtype,
+    )
+    return found
 
 
 def _mttkrp(rng: np.random.Generator, quick: bool) -> list[Row]:
