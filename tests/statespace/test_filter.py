@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from structkit.statespace import interpolate, kalman_filter, log_likelihood, matern_sde, rts_smoother
+from structkit.statespace import (
+    interpolate,
+    kalman_filter,
+    log_likelihood,
+    matern_sde,
+    rts_smoother,
+    sample_prior,
+)
 from tests.statespace.oracle import CASES, block_observations, dense, diagonal, irregular
 
 
@@ -156,10 +163,31 @@ def test_order_of_ties_does_not_matter(rng):
     assert value[0] == pytest.approx(value[1], rel=1e-13)
 
 
-def test_time_may_be_reversed(rng):
-    """Stationary models of one state are reversible, and so are outputs of any."""
-    times, y = np.sort(rng.uniform(0, 5, 25)), rng.normal(size=25)
-    forward = rts_smoother(kalman_filter(matern_sde(2.5), times, y, noise_var=0.2))
-    backward = rts_smoother(kalman_filter(matern_sde(2.5), -times[::-1], y[::-1], noise_var=0.2))
-    assert np.allclose(forward.mean, backward.mean[::-1], atol=1e-10)
-    assert np.allclose(forward.var, backward.var[::-1], atol=1e-10)
+@pytest.mark.parametrize(("name", "noise"), [("matern32", 1e-8), ("matern52", 1e-8), ("sum", 1e-4)])
+def test_time_may_be_reversed(name, noise, rng):
+    """Outputs are reversible: long series of precise data, steps over seven decades and ties, both ways round.
+
+    The variance of a sum is a difference of entries of the order of the prior variance, and carries their rounding.
+    """
+    sde = CASES[name][0]
+    steps = rng.exponential(size=3000) * 10 ** rng.uniform(-6, 1, 3000) * (rng.random(3000) > 0.1)
+    times = np.cumsum(steps)
+    y = sample_prior(sde, times, random_state=1)[0] + np.sqrt(noise) * rng.normal(size=3000)
+    forward = rts_smoother(kalman_filter(sde, times, y, noise_var=noise))
+    backward = rts_smoother(kalman_filter(sde, -times[::-1], y[::-1], noise_var=noise))
+    assert np.allclose(forward.mean, backward.mean[::-1], rtol=0, atol=1e-9)
+    absolute = 50 * np.finfo(float).eps if name == "sum" else 0.0
+    assert np.allclose(forward.var, backward.var[::-1], rtol=1e-10, atol=absolute)
+    assert (forward.var > 0).all()
+    assert forward.filtered.log_likelihood == pytest.approx(float(backward.filtered.log_likelihood), rel=1e-10)
+
+
+def test_many_outputs(rng):
+    sde, kappa = CASES["sum"]
+    times = np.sort(rng.uniform(0, 3, 8))
+    precision, information = block_observations(rng, 8, 12)
+    smoothed = rts_smoother(kalman_filter(sde, times, precision=precision, information=information))
+    mean, cov, log_z = dense(kappa, times, precision, information)
+    assert np.allclose(smoothed.mean, mean, rtol=0, atol=1e-8)
+    assert np.allclose(smoothed.cov, diagonal(cov), rtol=0, atol=1e-8)
+    assert smoothed.filtered.log_z == pytest.approx(log_z, rel=1e-9)
