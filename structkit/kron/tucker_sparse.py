@@ -1,7 +1,9 @@
 r"""Sums over sparse entry lists against Tucker tensors: the normal equations' right-hand sides and the TTM chain.
 
-Both sums cost a short vectorised loop per entry. The core is contracted with all rows of one matrix beforehand, so that
-an entry of a third-order tensor with ranks :math:`r_a, r_b, r_c` costs a product of two ranks and not of three.
+The core is contracted with all rows of one matrix beforehand (the table), so that an entry of a third-order tensor with
+ranks :math:`r_a, r_b, r_c` costs a product of two ranks and not of three. There are three ways to sum over the entries,
+chosen by cost: a loop that contracts entry by entry; for low ranks one over rows expanded to a common length, which is
+longer but not cut into short pieces; for high ranks matrix products of all rows that meet in one level.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ _TABLE_NUMBERS = 2**22
 _GEMM_COST = 0.125
 # Costs of sums by level in the same unit: gathering the rows of an entry, sorting it, and the calls for a level.
 _GATHER_COST, _SORT_COST, _LEVEL_COST = 100.0, 300.0, 40_000.0
+# Bytes of the arrays that a loop over expanded rows reads and writes at random: they must stay in the second cache.
+_NEAR_BYTES = 3 * 2**19
 # Entries of one level taken at a time.
 _GROUP = 4096
 
@@ -69,6 +73,12 @@ def tucker_mttkrp_sparse(index: Array, values: Array, core: Array, matrices: Seq
     ttmc_sparse : the sum of the Kronecker products of the rows, without a core.
     mttkrp_sparse : the same for CP tensors.
 
+    Notes
+    -----
+    With three modes an entry costs :math:`r_a r_m` multiply-adds, where mode :math:`a` is the other mode whose rows are
+    not in the table. Entries that come sorted by ``index[:, mode]`` are faster at high ranks, which sorts them otherwise.
+    Memory beyond arguments and result is bounded by a few numbers per entry, the entries' own rows, and 32 MiB.
+
     Examples
     --------
     >>> import numpy as np
@@ -95,7 +105,11 @@ def tucker_mttkrp_sparse(index: Array, values: Array, core: Array, matrices: Seq
     if not order:
         return entries.totals()[:, None] * moved
     out = np.zeros((sizes[axis], G.shape[axis]), dtype=moved.dtype)
-    if entries.better_grouped(moved.size // len(moved) if moved.size else 0, G.shape[axis]):
+    width = moved.size // max(1, len(moved))
+    if entries.better_expanded(width):
+        table = entries.matrices[0] @ moved.reshape(len(moved), -1)
+        return entries.expanded(table, G.shape[axis]).reshape(sizes[axis], -1, G.shape[axis]).sum(1)
+    if entries.better_grouped(width, G.shape[axis]):
         unfolded = moved.reshape(-1, G.shape[axis])
         for levels, sums in entries.groups():
             np.matmul(sums, unfolded, out=out[levels])
@@ -173,6 +187,8 @@ def ttmc_sparse(index: Array, values: Array, matrices: Sequence[Array], mode: in
     entries = _entries(index, v, arrays, dtype, axis, order)
     if not order:
         return entries.totals()[:, None]
+    if entries.better_expanded(width):
+        return entries.expanded()
     out = np.zeros((sizes[axis], width), dtype=dtype)  # type: ignore[call-overload]
     if entries.better_grouped(width):
         for levels, sums in entries.groups():
@@ -233,6 +249,29 @@ class _Entries:
         flat = np.concatenate([a.reshape(-1) for a in parts])
         starts = np.cumsum([0, *(a.size for a in parts[:-1])], dtype=np.int64)
         return flat, starts, np.array([a.shape[1] for a in parts], dtype=np.int64)
+
+    def better_expanded(self, width: int) -> bool:
+        """Whether `expanded` is faster: one loop over `width` numbers beats short loops while all stays in cache."""
+        numbers = (sum(len(a) for a in self.matrices) + int(self.sizes[self.mode])) * width
+        near = numbers * self.values.itemsize <= _NEAR_BYTES
+        return len(self.order) == 2 and 0 < numbers <= len(self.values) and near
+
+    def expanded(self, table: np.ndarray | None = None, rank: int = 1) -> np.ndarray:
+        """Sum products, element by element, of the table's rows and of rows repeated until they are as wide.
+
+        Without a table these are the rows of `ttmc_sparse`; with one they remain to be summed over all but `rank`.
+        """
+        parts, rows = (self.matrices, []) if table is None else (self.matrices[1:], [table])
+        ranks = [a.shape[1] for a in parts]
+        for j, a in enumerate(parts):
+            shape = (len(a), math.prod(ranks[:j]), ranks[j], math.prod(ranks[j + 1 :]) * rank)
+            rows.append(np.broadcast_to(a[:, None, :, None], shape).reshape(len(a), -1))
+        offsets = np.zeros_like(self.sizes)
+        offsets[self.order] = np.cumsum([0, *(len(a) for a in rows[:-1])])
+        out = np.zeros((self.sizes[self.mode], rows[0].shape[1]), dtype=self.values.dtype)
+        stacked = np.concatenate(rows)
+        self.check(kernels().mttkrp_sparse(self.index, self.sizes, self.values, stacked, offsets, self.mode, out))
+        return out
 
     def better_grouped(self, loop_width: int, rank: int = 0) -> bool:
         """Whether `groups`, and a product with `rank` columns, cost less than `loop_width` multiply-adds per entry."""

@@ -115,6 +115,9 @@ def test_every_route_gives_the_same(monkeypatch, dtype, sizes, ranks, count):
             close(tucker_mttkrp_sparse(index, values, core, mats, mode), expected[mode], count)
             close(ttmc_sparse(index, values, mats, mode), chains[mode], count)
 
+    monkeypatch.setattr(tucker_sparse._Entries, "better_expanded", lambda *_: True)
+    compare()
+    monkeypatch.setattr(tucker_sparse._Entries, "better_expanded", lambda *_: False)
     monkeypatch.setattr(tucker_sparse._Entries, "better_grouped", lambda *_: False)
     for numbers in (1, 2 * core.size, 10**6):
         monkeypatch.setattr(tucker_sparse, "_TABLE_NUMBERS", numbers)
@@ -137,6 +140,19 @@ def test_wide_products_are_summed_level_by_level(monkeypatch):
     # The core leaves two columns: an entry costs less than its row of products would.
     close(tucker_mttkrp_sparse(index, values, core, mats, 0), dense_mttkrp(index, values, core, mats, 0), 10**4)
     assert not used
+
+
+def test_narrow_products_of_many_entries_are_expanded(monkeypatch):
+    index, values, core, mats = problem((4, 5, 3), (2, 3, 2), 200)
+    used = []
+    expanded = tucker_sparse._Entries.expanded
+    monkeypatch.setattr(tucker_sparse._Entries, "expanded", lambda *args: used.append(1) or expanded(*args))
+    for mode in range(3):
+        close(ttmc_sparse(index, values, mats, mode), dense_ttmc(index, values, mats, mode), 200)
+        close(
+            tucker_mttkrp_sparse(index, values, core, mats, mode), dense_mttkrp(index, values, core, mats, mode), 10**4
+        )
+    assert len(used) == 6
 
 
 def test_table_is_made_of_the_mode_that_costs_least():
@@ -221,9 +237,10 @@ def test_torch_gradients(n_modes):
 
 @pytest.mark.parametrize("value", [-1, 3, 2**40, -(2**40)])
 @pytest.mark.parametrize("n_modes", [1, 2, 3, 4])
-@pytest.mark.parametrize("grouped", [False, True])
-def test_bad_index_is_named_with_its_position(monkeypatch, value, n_modes, grouped):
-    monkeypatch.setattr(tucker_sparse._Entries, "better_grouped", lambda *_: grouped)
+@pytest.mark.parametrize("route", ["loop", "better_expanded", "better_grouped"])
+def test_bad_index_is_named_with_its_position(monkeypatch, value, n_modes, route):
+    for name in ("better_expanded", "better_grouped"):
+        monkeypatch.setattr(tucker_sparse._Entries, name, lambda *_, name=name: name == route)
     index, values, core, mats = problem((3,) * n_modes, (2,) * n_modes, 9)
     column = n_modes - 1
     index[5, column] = value
