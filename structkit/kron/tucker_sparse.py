@@ -76,8 +76,8 @@ def tucker_mttkrp_sparse(index: Array, values: Array, core: Array, matrices: Seq
     Notes
     -----
     With three modes an entry costs :math:`r_a r_m` multiply-adds, where mode :math:`a` is the other mode whose rows are
-    not in the table. Entries that come sorted by ``index[:, mode]`` are faster at high ranks, which sorts them otherwise.
-    Memory beyond arguments and result is bounded by a few numbers per entry, the entries' own rows, and 32 MiB.
+    not in the table. At high ranks the entries are sorted by ``index[:, mode]``, unless they come so. Memory beyond
+    arguments and result: a few integers per entry, a copy of the rows in use, and 64 MiB.
 
     Examples
     --------
