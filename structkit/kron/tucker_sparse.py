@@ -115,8 +115,8 @@ def tucker_mttkrp_sparse(index: Array, values: Array, core: Array, matrices: Seq
             np.matmul(sums, unfolded, out=out[levels])
     elif moved.size:
         flat, starts, ranks = entries.flat(skip=1)
-        for part, size, table in entries.tables(moved.reshape(len(moved), -1)):
-            found = part.index, size, part.values, table, entries.order, flat, starts, ranks, axis, out
+        for part in entries.parts(moved.reshape(len(moved), -1)):
+            found = part.index, part.sizes, part.values, part.table, entries.order, flat, starts, ranks, axis, out
             entries.check(tucker().tucker_mttkrp_sparse(*found))
     return out
 
@@ -213,10 +213,12 @@ def _order(ranks: Sequence[int], sizes: Sequence[int], n_entries: int, mode: int
 
 @dataclass(frozen=True)
 class _Part:
-    """Some of the entries, with their index into one part of the table."""
+    """Some of the entries, with the part of the table that they need and their index into it."""
 
     index: np.ndarray
+    sizes: np.ndarray
     values: np.ndarray
+    table: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -291,15 +293,15 @@ class _Entries:
         # Short integers are sorted by their digits, several times faster.
         by_level = np.argsort(keys.astype(np.uint16) if n_levels <= 2**16 else keys, kind="stable")
         ends = np.cumsum(np.bincount(keys, minlength=n_levels))
-        width = math.prod(a.shape[1] for a in self.matrices)
-        step = max(1, _TABLE_NUMBERS // width)
+        width, last = math.prod(a.shape[1] for a in self.matrices), self.matrices[-1].shape[1]
+        step, count = max(1, _TABLE_NUMBERS // width), max(1, min(_GROUP, _TABLE_NUMBERS * last // width))
         for start in range(0, n_levels, step):
             levels = range(start, min(start + step, n_levels))
             sums = np.zeros((len(levels), width), dtype=self.values.dtype)
             for level, row in zip(levels, sums, strict=True):
                 chosen = by_level[ends[level - 1] if level else 0 : ends[level]]
-                for at in range(0, len(chosen), _GROUP):
-                    self._add_products(chosen[at : at + _GROUP], row.reshape(-1, self.matrices[-1].shape[1]))
+                for at in range(0, len(chosen), count):
+                    self._add_products(chosen[at : at + count], row.reshape(-1, last))
             yield slice(levels.start, levels.stop), sums
 
     def _add_products(self, chosen: np.ndarray, out: np.ndarray) -> None:
@@ -310,12 +312,12 @@ class _Entries:
             left = (left[:, :, None] * a[index[:, d]][:, None, :]).reshape(len(chosen), -1)
         out += left.T @ self.matrices[-1][index[:, self.order[-1]]]
 
-    def tables(self, core: np.ndarray) -> Iterator[tuple[_Part, np.ndarray, np.ndarray]]:
-        """Yield entries, the sizes of their index and the rows of the first matrix times `core` that they need."""
+    def parts(self, core: np.ndarray) -> Iterator[_Part]:
+        """Multiply the first matrix by `core`, in as many parts as memory asks for."""
         rows, mode = self.matrices[0], self.order[0]
         step = max(1, _TABLE_NUMBERS // core.shape[1])
         if len(rows) <= step:
-            yield _Part(self.index, self.values), self.sizes, rows @ core
+            yield _Part(self.index, self.sizes, self.values, rows @ core)
             return
         self.check(kernels().first_invalid(self.index, self.sizes))
         by_row = np.argsort(self.index[:, mode], kind="stable")
@@ -326,7 +328,7 @@ class _Entries:
             index[:, mode] -= start
             block = rows[start : start + step]
             sizes[mode] = len(block)
-            yield _Part(index, self.values[chosen]), sizes, block @ core
+            yield _Part(index, sizes, self.values[chosen], block @ core)
 
 
 def _entries(
