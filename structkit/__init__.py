@@ -13,7 +13,19 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.1.0.dev0"
 
-_SUBMODULES = ("datasets", "dictionary", "gp", "interop", "io", "kron", "orthogonal", "plotting", "sbl", "statespace")
+_SUBMODULES = (
+    "datasets",
+    "dictionary",
+    "gp",
+    "interop",
+    "io",
+    "kron",
+    "orthogonal",
+    "plotting",
+    "sbl",
+    "statespace",
+    "tucker",
+)
 _NAMES = {
     "ConvergenceWarning": "structkit._core.errors",
     "DensificationWarning": "structkit._core.errors",
@@ -32,6 +44,8 @@ _NAMES = {
     "GridGP": "structkit.gp",
     "OrthogonalDictionary": "structkit.dictionary",
     "KroneckerSBL": "structkit.sbl",
+    "FunctionalCP": "structkit.tucker",
+    "FunctionalTucker": "structkit.tucker",
     "load": "structkit.io",
 }
 

@@ -1,0 +1,119 @@
+"""Checks of what users give, before any work is done."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from structkit._core.errors import NotFiniteError, ShapeError
+from structkit.statespace import LinearSDE
+from structkit.tucker.priors import KERNELS
+
+__all__ = ["LIKELIHOODS", "MEANS", "Settings", "check_coordinates", "check_entries", "check_settings"]
+
+MEANS = ("main-effects", "constant", "zero")
+LIKELIHOODS = ("gaussian", "student-t")
+
+
+class Settings(NamedTuple):
+    """Checked arguments for a tensor with `D` modes.
+
+    Attributes
+    ----------
+    ranks : tuple of int, length D
+        Number of functions of each mode.
+    kernels : tuple, length D
+        Name or process of each mode.
+    means : tuple of str
+        Models of the mean to choose from.
+    noise_var : float or None
+        Known variance; None to learn it.
+    """
+
+    ranks: tuple[int, ...]
+    kernels: tuple[str | LinearSDE, ...]
+    means: tuple[str, ...]
+    noise_var: float | None
+
+
+def check_coordinates(X: object, n_modes: int | None = None) -> np.ndarray:
+    """Return coordinates as a float array ``(n, D)`` or raise."""
+    try:
+        array = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise TypeError(f"X must hold real numbers, one column per mode; got {err}.") from None
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ShapeError(f"X has shape {array.shape}; expected (n, D), one row per entry and one column per mode.")
+    if n_modes is not None and array.shape[1] != n_modes:
+        raise ShapeError(f"X has {array.shape[1]} columns; the tensor was fitted with {n_modes} modes.")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise NotFiniteError(f"X[{row}, {column}] is {array[row, column]}; coordinates must be finite.")
+    return array
+
+
+def check_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return coordinates ``(n, D)`` and values ``(n,)`` of the entries that are not NaN."""
+    coordinates = check_coordinates(X, n_modes)
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise TypeError(f"y must hold real numbers; got {err}.") from None
+    if values.shape != coordinates.shape[:1]:
+        raise ShapeError(f"y has shape {values.shape}; expected ({len(coordinates)},), one value per row of X.")
+    if np.isinf(values).any():
+        raise NotFiniteError(f"y[{int(np.argmax(np.isinf(values)))}] is infinite; use NaN for a missing value.")
+    observed = ~np.isnan(values)
+    if not observed.any():
+        raise ValueError("y holds no value; expected at least one entry that is not NaN.")
+    return (coordinates, values) if observed.all() else (coordinates[observed], values[observed])
+
+
+def check_settings(
+    rank: object, kernel: object, mean: str, noise_var: object, likelihood: str, n_modes: int, *, equal_ranks: bool
+) -> Settings:
+    """Return the arguments of an estimator for a tensor with `n_modes` modes, or raise."""
+    if mean != "auto" and mean not in MEANS:
+        raise ValueError(f"mean = {mean!r}; expected 'auto' or one of {MEANS}.")
+    if likelihood not in LIKELIHOODS:
+        raise ValueError(f"likelihood = {likelihood!r}; expected one of {LIKELIHOODS}.")
+    # with one mode, the main effect is one more function of the same kind
+    choices = MEANS if n_modes > 1 else MEANS[1:]
+    means = choices if mean == "auto" else (mean,)
+    return Settings(_ranks(rank, n_modes, equal_ranks), _kernels(kernel, n_modes), means, _noise(noise_var))
+
+
+def _ranks(rank: object, n_modes: int, equal: bool) -> tuple[int, ...]:
+    given = [rank] * n_modes if isinstance(rank, numbers.Integral) else rank
+    if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
+        raise TypeError(f"rank = {rank!r}; expected a positive integer{'' if equal else ' or one per mode'}.")
+    if len(given) != n_modes or (equal and not isinstance(rank, numbers.Integral)):
+        expected = "one integer for all modes" if equal else f"an integer or {n_modes} of them"
+        raise ShapeError(f"rank = {rank!r}; expected {expected} for X with {n_modes} columns.")
+    for r in given:
+        if not isinstance(r, numbers.Integral) or isinstance(r, bool) or r < 1:
+            raise ValueError(f"rank = {rank!r}; expected positive integers.")
+    return tuple(int(r) for r in given)
+
+
+def _kernels(kernel: object, n_modes: int) -> tuple[str | LinearSDE, ...]:
+    given = [kernel] * n_modes if isinstance(kernel, (str, LinearSDE)) else kernel
+    if not isinstance(given, Sequence) or len(given) != n_modes:
+        raise ShapeError(f"kernel = {kernel!r}; expected one for all modes or {n_modes}, one per column of X.")
+    for k in given:
+        if not isinstance(k, LinearSDE) and k not in KERNELS:
+            raise ValueError(f"kernel {k!r} is unknown; expected one of {KERNELS} or a structkit.statespace.LinearSDE.")
+    return tuple(given)
+
+
+def _noise(noise_var: object) -> float | None:
+    if isinstance(noise_var, str) and noise_var == "learn":
+        return None
+    if not isinstance(noise_var, numbers.Real) or not math.isfinite(noise_var) or noise_var <= 0:
+        raise ValueError(f"noise_var = {noise_var!r}; expected 'learn' or a positive number in squared units of y.")
+    return float(noise_var)
