@@ -27,11 +27,11 @@ def test_tiles_hold_the_atoms_in_reading_order():
 
 
 def test_given_axes_are_used_and_a_zero_atom_is_grey():
-    ax = plt.subplots()[1]
-    assert plot_atoms(np.zeros((1, 4)), ax=ax) is ax
-    assert np.nanmax(np.abs(np.ma.getdata(ax.images[0].get_array()))) == 0
-    assert plot_recovery([1], {"a": [1.0]}, ax=ax) is ax
-    assert plot_code_sparsity([[1.0]], ax=ax) is ax
+    first, second, third = plt.subplots(1, 3)[1]
+    assert plot_atoms(np.zeros((1, 4)), ax=first) is first
+    assert np.nanmax(np.abs(np.ma.getdata(first.images[0].get_array()))) == 0
+    assert plot_recovery([1], {"a": [1.0]}, ax=second) is second
+    assert plot_code_sparsity([[1.0]], ax=third) is third
 
 
 def test_recovery_draws_medians_with_the_range_of_the_runs():

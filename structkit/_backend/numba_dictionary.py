@@ -19,10 +19,17 @@ _inner = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTM
 
 @_inner
 def _smallest_kept(z, n_nonzero, magnitudes):  # type: ignore[no-untyped-def]
-    """Magnitude of the `n_nonzero`-th largest code."""
+    """Magnitude of the `n_nonzero`-th largest code, by insertion into the largest so far, in falling order."""
     for j in range(z.size):
-        magnitudes[j] = abs(z[j])
-    return np.partition(magnitudes, z.size - n_nonzero)[z.size - n_nonzero]
+        value = abs(z[j])
+        i = min(j, n_nonzero)
+        while i > 0 and magnitudes[i - 1] < value:
+            if i < n_nonzero:
+                magnitudes[i] = magnitudes[i - 1]
+            i -= 1
+        if i < n_nonzero:
+            magnitudes[i] = value
+    return magnitudes[n_nonzero - 1]
 
 
 @_inner

@@ -47,7 +47,9 @@ def find_complete(Y: Any, whole: Any, start: Any, how: Search) -> tuple[Any, boo
     roots = covariance_roots(whole.T @ whole / whole.shape[0], whole.shape[0])
     found = find_dictionary(Y @ roots.inverse, [start], how)
     cut = how.n_nonzero > 0 or how.threshold is not None or cutting_pays(Y @ roots.inverse, found.factors)
-    found = settle(whole @ roots.inverse, found.factors, Search(max_iter=how.max_iter, tol=how.tol), cut=cut)
+    found = settle(
+        whole @ roots.inverse, found.factors, Search(max_iter=how.max_iter, tol=how.tol, report=how.report), cut=cut
+    )
     D = unit(roots.root @ found.factors[0])
     if not cut:
         return D, cut, found.settled

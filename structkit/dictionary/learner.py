@@ -92,7 +92,7 @@ class Learner:
         self.n_buffered = 0
         self.stream: BlockStream | None = None
         self.clip = Clip() if settings.robust else None
-        self.settled = True
+        self.settled, self.stopped = True, False
         self.warnings: list[tuple[str, type[Warning]]] = []
         if not settings.warmup:
             self.stream = FrankWolfeStream(self.start, settings.pace)
@@ -167,7 +167,7 @@ class Learner:
             self._judge(complete, whole)
             return complete
         found, cut = self._found(few, whole, how, old)
-        self.settled = found.settled
+        self.settled, self.stopped = found.settled, found.stopped
         blind = self.settings.blind and old is None
         stream = ThresholdStream(_ordered(few, found.factors) if blind else found.factors, self.settings.pace, cut=cut)
         stream.begin(whole)
@@ -176,7 +176,7 @@ class Learner:
 
     def _judge(self, stream: BlockStream, Y: Any) -> None:
         """Collect what the user should know about a dictionary that was just found."""
-        if not self.settled:
+        if not self.settled and not self.stopped:
             message = "The search stopped before the atoms settled; raise max_iter or tol."
             self.warnings.append((message, ConvergenceWarning))
         square, fourth = stream.moments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from structkit.dictionary._dask import batches_of
 from structkit.dictionary.archive import pack, unpack
 from structkit.dictionary.learner import BlockSums, Learner
 from structkit.dictionary.options import checked_samples, matched, prepare
-from structkit.dictionary.stream import BlockStream
+from structkit.dictionary.stream import BlockStream, Report
 from structkit.dictionary.transform import CodeTransform
 
 __all__ = ["OrthogonalDictionary"]
@@ -176,7 +176,7 @@ class OrthogonalDictionary(CodeTransform):
             )
         rng = check_random_state(self.random_state)
         self._begin(Y, rng)
-        self._run(lambda report: self._learner.fit(Y, rng, report))
+        self._run(lambda report: self._learner.fit(Y, rng, report), Progress(self.verbose, self.callback))
         self.n_samples_seen_ = Y.shape[0]
         return self
 
@@ -194,13 +194,7 @@ class OrthogonalDictionary(CodeTransform):
         -------
         self : OrthogonalDictionary
         """
-        first = not hasattr(self, "_learner")
-        Y = checked_samples(self, X, fitting=first)
-        if first:
-            self._begin(Y, check_random_state(self.random_state))
-        Y = matched(Y, self._learner)
-        self._run(lambda report: self._learner.feed(Y, report))
-        self.n_samples_seen_ += Y.shape[0]
+        self._take(X, Progress(self.verbose, self.callback))
         return self
 
     def fit_stream(self, batches: Iterable[Array]) -> Self:
@@ -216,18 +210,29 @@ class OrthogonalDictionary(CodeTransform):
         -------
         self : OrthogonalDictionary
         """
+        progress = Progress(self.verbose, self.callback)
         parts: Iterable[Any] = batches
         if is_dask(batches):
             parts = batches_of(batches, self._ready_stream)  # type: ignore[arg-type]
         for batch in parts:
-            if isinstance(batch, BlockSums):
-                self._run(lambda report, sums=batch: self._learner.absorb(sums, report))  # type: ignore[misc]
-                self.n_samples_seen_ += batch.sums.count
-            else:
-                self.partial_fit(batch)
-            if self._stopped:
+            self._take(batch, progress)
+            if progress.stopped:
                 break
         return self
+
+    def _take(self, batch: Any, progress: Progress) -> None:
+        """Learn from one batch of samples, or from the sums over one."""
+        if isinstance(batch, BlockSums):
+            self._run(lambda report: self._learner.absorb(batch, report), progress)
+            self.n_samples_seen_ += batch.sums.count
+            return
+        first = not hasattr(self, "_learner")
+        Y = checked_samples(self, batch, fitting=first)
+        if first:
+            self._begin(Y, check_random_state(self.random_state))
+        Y = matched(Y, self._learner)
+        self._run(lambda report: self._learner.feed(Y, report), progress)
+        self.n_samples_seen_ += Y.shape[0]
 
     def _ready_stream(self) -> tuple[BlockStream | None, float | None]:
         """Return the stream, if it is ready for samples, and the median norm at which samples are shortened."""
@@ -261,11 +266,15 @@ class OrthogonalDictionary(CodeTransform):
         self.n_iter_ = 0
         self.history_ = []
 
-    def _run(self, work: Any) -> None:
+    def _run(self, work: Callable[[Report], None], progress: Progress) -> None:
         """Do some learning with progress and history."""
-        progress = Progress(self.verbose, self.callback)
+        begun = False
 
         def report(record: dict[str, object]) -> bool:
+            nonlocal begun
+            if not begun:
+                progress.stage("dictionary")
+                begun = True
             self.n_iter_ += 1
             self.history_.append(record)
             if len(self.history_) > HISTORY:
@@ -276,9 +285,8 @@ class OrthogonalDictionary(CodeTransform):
             work(report)
         finally:
             progress.close()
-        self._stopped = progress.stopped
         for message, category in self._learner.warnings:
-            warnings.warn(message, category, stacklevel=3)
+            warnings.warn(message, category, stacklevel=4)
         self._learner.warnings = []
 
     def save(self, path: str | os.PathLike[str]) -> None:
