@@ -85,10 +85,11 @@ class FunctionalCP(FunctionalTensor):
     Notes
     -----
     The model is that of [1]_ with main effects, learned kernels and relevance priors. Inference is variational: all
-    functions of one mode are jointly Gaussian over ranks and coordinates, given by one Kalman filter and smoother; modes,
-    weights and noise are independent of each other. Conditional expectation propagation of the paper has the same fixed
-    points for fixed weights; here the bound is known and never falls. Sweeps are extrapolated where that gains more.
-    Standard deviations leave out the dependence between modes and are somewhat too small where data are few.
+    functions of one mode are jointly Gaussian over ranks and coordinates, given by one Kalman filter and smoother;
+    modes, weights and noise are independent of each other. Conditional expectation propagation of the paper has the
+    same fixed points for fixed weights; here the bound is known and never falls. Sweeps are extrapolated where that
+    gains more. Standard deviations leave out the dependence between modes and are somewhat too small where data are
+    few.
 
     References
     ----------
