@@ -42,15 +42,11 @@ from structkit._backend.numba_kalman_steps import (
     transpose_step,
     weigh_residual,
 )
+from structkit._backend.numba_kernels import _declared
 
 __all__ = ["filter_steps", "gradient", "interpolate", "marginals", "propagate", "smooth_steps", "smoothed_states"]
 
 _MAX_SIZED = 3  # states up to which filter and smoother of one output are compiled for their number
-
-
-def _declared(found: re.Match[str]) -> str:
-    """Spell the numba type of one ``const`` array."""
-    return f"Array({found[1]}, {found[2].count(',') + 1}, 'C', True)"
 
 
 @functools.cache

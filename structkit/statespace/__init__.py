@@ -8,7 +8,7 @@ from structkit.statespace.filtering import (
     kalman_filter,
     rts_smoother,
 )
-from structkit.statespace.likelihood import LogLikelihood, log_likelihood
+from structkit.statespace.likelihood import LogLikelihood, likelihood_gradient, log_likelihood
 from structkit.statespace.models import constant_sde, matern_sde, periodic_sde, quasi_periodic_sde, white_sde
 from structkit.statespace.observations import Observations
 from structkit.statespace.sampling import sample, sample_prior
@@ -27,6 +27,7 @@ __all__ = [
     "discretize",
     "interpolate",
     "kalman_filter",
+    "likelihood_gradient",
     "log_likelihood",
     "matern_sde",
     "parameter_gradient",

@@ -13,7 +13,7 @@ from structkit.statespace.filtering import FilterResult, SmootherResult, kalman_
 from structkit.statespace.sde import LinearSDE
 from structkit.statespace.transitions import parameter_gradient
 
-__all__ = ["LogLikelihood", "log_likelihood"]
+__all__ = ["LogLikelihood", "likelihood_gradient", "log_likelihood"]
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,40 @@ def log_likelihood(
     filtered = kalman_filter(sde, times, y, noise_var=noise_var, precision=precision, information=information)
     if not grad:
         return filtered.log_likelihood
-    if is_torch(filtered.state_mean):
-        raise TypeError("grad=True takes numpy arrays; with torch tensors, call backward() on the value.")
     smoothed = rts_smoother(filtered)
-    return LogLikelihood(filtered.log_likelihood, _gradient(smoothed), _noise_gradient(smoothed))
+    return LogLikelihood(filtered.log_likelihood, likelihood_gradient(smoothed), _noise_gradient(smoothed))
 
 
-def _gradient(smoothed: SmootherResult) -> np.ndarray:
-    """Return the derivatives ``(..., p)`` in the logarithms of the parameters."""
+def likelihood_gradient(smoothed: SmootherResult) -> np.ndarray:
+    """Return the gradient of the log likelihood that belongs to a posterior.
+
+    Parameters
+    ----------
+    smoothed : SmootherResult
+        What `rts_smoother` returned, from numpy arrays.
+
+    Returns
+    -------
+    gradient : array, shape ``(..., p)``
+        Derivatives in the logarithms of ``sde.parameters``: what ``log_likelihood(..., grad=True)`` returns, for those
+        who have the posterior already.
+
+    Raises
+    ------
+    TypeError
+        If `smoothed` is something else, or was made from torch tensors.
+
+    Examples
+    --------
+    >>> from structkit.statespace import kalman_filter, matern_sde, rts_smoother
+    >>> filtered = kalman_filter(matern_sde(0.5), [0.0, 1.0, 2.0], [0.3, 0.2, -1.0], noise_var=0.1)
+    >>> likelihood_gradient(rts_smoother(filtered)).round(4)
+    array([ 0.0336, -0.7829])
+    """
+    if not isinstance(smoothed, SmootherResult):
+        raise TypeError(f"smoothed is {type(smoothed).__name__}; expected what rts_smoother returned.")
+    if is_torch(smoothed.mean):
+        raise TypeError("The analytic gradient takes numpy arrays; with torch tensors, call backward() on the value.")
     filtered: FilterResult = smoothed.filtered
     batch = filtered.observations.batch
     steps = np.diff(filtered.times, prepend=filtered.times[0])
@@ -126,3 +152,6 @@ def _noise_gradient(smoothed: SmootherResult) -> Array | None:
     residual = np.where(missing, 0.0, obs.y - smoothed.mean)
     terms = (residual * residual + smoothed.var) / obs.noise_var - 1
     return np.where(missing, 0.0, terms).sum(-1) / 2
+
+
+_gradient = likelihood_gradient

@@ -55,7 +55,7 @@ def _long(n: int) -> list[Row]:
         f"filter and smoother, {n} steps, Matern-3/2",
         lambda: _posterior(times, y, transitions=step),
         {JAX: optional(lambda: peers.jax_posterior(step.A, step.Q, y, NOISE))},
-        gate=1.0,
+        gate=2.0,
     )
     found += compare(f"transitions, filter and smoother, {n} steps, Matern-3/2", lambda: _posterior(times, y), {})
     return found + compare(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from structkit import NotFiniteError, NotPositiveDefiniteError, NotSymmetricError, ShapeError
-from structkit.statespace import interpolate, kalman_filter, matern_sde, rts_smoother
+from structkit.statespace import interpolate, kalman_filter, likelihood_gradient, matern_sde, rts_smoother
 
 SDE, TIMES, Y = matern_sde(0.5), [0.0, 1.0], [0.5, 1.0]
 EYE, ONES = np.ones((2, 1, 1)), np.ones((2, 1))
@@ -66,6 +66,8 @@ def test_smoother_and_interpolation():
         rts_smoother(Y)
     with pytest.raises(TypeError, match="rts_smoother"):
         interpolate(filtered, [0.5])
+    with pytest.raises(TypeError, match="rts_smoother"):
+        likelihood_gradient(filtered)
     smoothed = rts_smoother(filtered)
     with pytest.raises(NotFiniteError, match="times"):
         interpolate(smoothed, [np.inf])
