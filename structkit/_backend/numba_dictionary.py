@@ -37,7 +37,7 @@ def _count_moments(z, median, square, fourth):  # type: ignore[no-untyped-def]
     """Add powers of the codes; return how many are smaller than `median`."""
     below = 0
     for j in range(z.size):
-        power = z[j] * z[j]
+        power = np.float64(z[j]) * np.float64(z[j])
         square[j] += power
         fourth[j] += power * power
         below += abs(z[j]) < median

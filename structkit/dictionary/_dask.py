@@ -43,6 +43,9 @@ def batches_of(X: da.Array, stream_now: Callable[[], tuple[BlockStream | None, f
             yield np.asarray(blocks[at].compute())
             at += 1
             continue
+        shape = tuple(W.shape[0] for W in stream.factors)
+        if math.prod(X.shape[1:]) != math.prod(shape):
+            raise ShapeError(f"X has {math.prod(X.shape[1:])} features; this dictionary has {math.prod(shape)}.")
         if np.result_type(X.dtype, stream.factors[0].dtype) != stream.factors[0].dtype:
             raise ValueError(
                 f"X has dtype {X.dtype}; this dictionary began with {stream.factors[0].dtype} samples. Convert X."
@@ -51,7 +54,6 @@ def batches_of(X: da.Array, stream_now: Callable[[], tuple[BlockStream | None, f
         stop = at + 1
         while stop < len(blocks) and sum(rows[at : stop + 1]) <= room:
             stop += 1
-        shape = tuple(W.shape[0] for W in stream.factors)
         known = delayed((stream.factors, stream.rule(), stream.median, norm))
         sums = [delayed(block_sums)(block, known, shape) for block in blocks[at:stop]]
         (total,) = compute(delayed(summed)(sums))

@@ -22,8 +22,8 @@ __all__ = ["BlockSums", "Learner", "Settings"]
 
 # Movement at which the search before a stream ends, at least: the stream makes the atoms precise.
 STREAM_TOL = 1e-3
-# Atoms with less than this share of the energy of the strongest are not reached by the samples.
-IDLE = 1e-20
+# Atoms with smaller codes than so many roundings of the strongest are not reached by the samples.
+IDLE = 100.0
 # Excess fourth moments that a search finds in normal data, times the root of the samples per free number (measured
 # for 4 to 32 features and 16 to 512 samples per number), and the least that counts as sparse.
 CHANCE, CHANCE_LEAST = 2.2, 0.05
@@ -180,7 +180,8 @@ class Learner:
             message = "The search stopped before the atoms settled; raise max_iter or tol."
             self.warnings.append((message, ConvergenceWarning))
         square, fourth = stream.moments
-        idle = int((square <= square.max() * IDLE).sum())
+        rounding = IDLE * float(get_namespace(Y).finfo(Y.dtype).eps)
+        idle = int((square <= square.max() * rounding**2).sum())
         if idle:
             message = f"The samples hardly reach {idle} of {square.shape[0]} atoms; these are arbitrary."
             self.warnings.append((message, UserWarning))
