@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from structkit._backend.namespace import get_namespace
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array
 from structkit.statespace.engine import filter_pass, interpolate_pass, marginal_pass, smooth_pass, state_pass
@@ -177,10 +178,10 @@ def kalman_filter(
     if transitions is None:
         transitions = discretize(sde, np.diff(t, prepend=t[0]))
     mean, cov, log_z = filter_pass(transitions, obs)
-    if (log_z != log_z).any():  # type: ignore[attr-defined]
+    if not get_namespace(log_z).isfinite(log_z).all():
         raise NotPositiveDefiniteError(
-            "The filter met a precision that is not positive semi-definite, or overflowed. Check that the precisions "
-            "are, and that they and the values fit the range of the dtype."
+            "The filter met a precision that is not positive semi-definite beside the prior, or overflowed; scale the "
+            "data or use float64."
         )
     value = log_z if obs.y is None else value_log_likelihood(transitions, obs, mean, cov)
     return FilterResult(sde, t, obs, transitions, mean, cov, log_z, value)

@@ -105,9 +105,11 @@ def _from_values(n_times: int, y: object, noise_var: object) -> Observations:
         ) from err
     missing = xp.isnan(values)
     zero = xp.zeros_like(values)
-    with np.errstate(over="ignore"):  # the filter reports what it cannot use
+    with np.errstate(over="ignore"):
         precision = xp.where(missing, zero, 1 / noise)
         information = xp.where(missing, zero, values) * precision
+    if not np.isfinite(to_numpy(information)).all():
+        raise NotFiniteError(f"y / noise_var overflows in {dtype}; scale the data or use float64.")
     return Observations(precision[..., None, None], information[..., None], values, noise)
 
 

@@ -85,5 +85,7 @@ def test_inputs_are_not_changed(rng):
 
 
 def test_overflow_is_reported():
-    with pytest.raises(NotPositiveDefiniteError, match="overflowed"):
+    with pytest.raises(NotFiniteError, match="overflows in float32"):
         kalman_filter(SDE, TIMES, np.array([1e38, 1e38], np.float32), noise_var=1e-10)
+    with pytest.raises(NotPositiveDefiniteError, match="overflowed"):
+        kalman_filter(SDE, TIMES, precision=0 * EYE, information=1e200 * ONES)
