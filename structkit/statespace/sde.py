@@ -146,14 +146,13 @@ class LinearSDE:
             raise ShapeError(
                 f"values has shape {flat.shape}; expected ({len(form.names)},), one for each of {form.names}."
             )
-        numbers_ = tuple(positive(name, value) for name, value in zip(form.names, flat.tolist(), strict=True))
-        return from_form(form.replaced(numbers_))
+        checked = tuple(positive(name, value) for name, value in zip(form.names, flat.tolist(), strict=True))
+        return from_form(form.replaced(checked))
 
     def __add__(self, other: LinearSDE) -> LinearSDE:
         if not isinstance(other, LinearSDE):
             return NotImplemented
-        parts = (_terms(self, SumForm), _terms(other, SumForm))
-        return from_form(SumForm(parts[0] + parts[1]))
+        return from_form(SumForm(_terms(self) + _terms(other)))
 
     def __mul__(self, other: LinearSDE | float) -> LinearSDE:
         if isinstance(other, numbers.Real):
@@ -178,10 +177,10 @@ def known_form(sde: LinearSDE) -> Form:
     return sde.form
 
 
-def _terms(sde: LinearSDE, kind: type[SumForm]) -> tuple[Form, ...]:
+def _terms(sde: LinearSDE) -> tuple[Form, ...]:
     """Return the terms of a sum, so that sums of sums stay flat."""
     form = known_form(sde)
-    return form.parts if isinstance(form, kind) else (form,)
+    return form.parts if isinstance(form, SumForm) else (form,)
 
 
 def from_form(form: Form) -> LinearSDE:
