@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.benchmarks.harness import OURS, Row
 
 TITLES = {
+    "dictionary": "Dictionaries",
     "gpu": "On a GPU",
     "gridgp": "Gaussian processes on grids",
     "kernels": "Covariance kernels",
