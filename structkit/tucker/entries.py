@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +41,14 @@ class Block:
         square = self.square - 2 * shift * float(self.total.sum()) + shift**2 * float(self.weight.sum())
         return replace(self, total=total, square=square / scale**2, values=(self.values - shift) / scale)
 
+    def take(self, rows: np.ndarray) -> Block:
+        """Return some of the entries."""
+        total, weight = self.total[rows], self.weight[rows]
+        values = self.values[rows] if len(self.values) else self.values
+        # The spread of observations that were added up is not known entry by entry: a part takes the average.
+        square = float(values @ total) if len(values) else self.square * float(weight.sum() / self.weight.sum())
+        return Block(self.index[rows], weight, total, square, values)
+
 
 @dataclass(frozen=True)
 class Entries:
@@ -56,6 +65,16 @@ class Entries:
     blocks: tuple[Block, ...]
     n_observations: int
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of entries of each block."""
+        return tuple(len(block.weight) for block in self.blocks)
+
+    @functools.cached_property
+    def square(self) -> float:
+        """Weighted sum of the squared observations."""
+        return float(self.reduce(_square)[0])
+
     def reduce(self, function: Callable[..., tuple[np.ndarray, ...]], *args: object) -> tuple[np.ndarray, ...]:
         """Return ``function(block, *args)``, a tuple of arrays, summed over the blocks."""
         parts = [function(block, *args) for block in self.blocks]
@@ -64,6 +83,27 @@ class Entries:
     def map(self, function: Callable[..., Block], *args: object) -> Entries:
         """Return the entries with every block replaced by ``function(block, *args)``."""
         return replace(self, blocks=tuple(function(block, *args) for block in self.blocks))
+
+    def rescaled(self, shift: float, scale: float) -> Entries:
+        """Return the entries of ``(y - shift) / scale``."""
+        return self.map(Block.rescaled, shift, scale)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Entries:
+        """Return `n` random entries, in memory and in their order."""
+        rows = np.sort(rng.choice(sum(self.sizes), n, replace=False))
+        ends = np.cumsum(self.sizes)
+        inside = np.split(rows, np.searchsorted(rows, ends[:-1]))
+        parts = self._taken([r - start for r, start in zip(inside, ends - self.sizes, strict=True)])
+        total = sum(float(part.weight.sum()) for part in parts)
+        return Entries(tuple(part for part in parts if len(part.weight)), round(total))
+
+    def _taken(self, rows: Sequence[np.ndarray]) -> Sequence[Block]:
+        """Some of the entries of each block, in memory."""
+        return [block.take(r) for block, r in zip(self.blocks, rows, strict=True)]
+
+
+def _square(block: Block) -> tuple[np.ndarray]:
+    return (np.array(block.square),)
 
 
 def find_levels(X: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

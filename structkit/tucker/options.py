@@ -13,7 +13,15 @@ from structkit._core.errors import NotFiniteError, ShapeError
 from structkit.statespace import LinearSDE
 from structkit.tucker.priors import KERNELS
 
-__all__ = ["LIKELIHOODS", "MEANS", "Settings", "check_coordinates", "check_entries", "check_settings"]
+__all__ = [
+    "LIKELIHOODS",
+    "MEANS",
+    "Settings",
+    "check_coordinates",
+    "check_entries",
+    "check_settings",
+    "observed_entries",
+]
 
 MEANS = ("main-effects", "constant", "zero")
 LIKELIHOODS = ("gaussian", "student-t")
@@ -59,6 +67,14 @@ def check_coordinates(X: object, n_modes: int | None = None) -> np.ndarray:
 
 def check_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return coordinates ``(n, D)`` and values ``(n,)`` of the entries that are not NaN."""
+    coordinates, values = observed_entries(X, y, n_modes)
+    if not len(values):
+        raise ValueError("y holds no value; expected at least one entry that is not NaN.")
+    return coordinates, values
+
+
+def observed_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `check_entries` returns, also when it is nothing."""
     coordinates = check_coordinates(X, n_modes)
     try:
         values = np.asarray(y, dtype=np.float64)
@@ -69,8 +85,6 @@ def check_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.
     if np.isinf(values).any():
         raise NotFiniteError(f"y[{int(np.argmax(np.isinf(values)))}] is infinite; use NaN for a missing value.")
     observed = ~np.isnan(values)
-    if not observed.any():
-        raise ValueError("y holds no value; expected at least one entry that is not NaN.")
     return (coordinates, values) if observed.all() else (coordinates[observed], values[observed])
 
 
