@@ -1,4 +1,4 @@
-"""Pictures of models: uncertainty bands, slices of a grid, kernels, calibration, the course of learning.
+"""Pictures of models: uncertainty bands, slices of a grid, functional tensors, kernels, calibration, learning.
 
 Every function draws into the axes it is given, or into a new figure, and returns the axes. matplotlib is loaded by the
 first call.
@@ -7,16 +7,21 @@ first call.
 from structkit.plotting.curves import plot_band, plot_calibration, plot_correlation, plot_history, plot_kernel
 from structkit.plotting.dictionary import plot_atoms, plot_code_sparsity, plot_recovery
 from structkit.plotting.grids import plot_grid_posterior, plot_posterior_line
+from structkit.plotting.tensors import plot_core, plot_factors, plot_predicted, plot_surface
 
 __all__ = [
     "plot_atoms",
     "plot_band",
     "plot_calibration",
     "plot_code_sparsity",
+    "plot_core",
     "plot_correlation",
+    "plot_factors",
     "plot_grid_posterior",
     "plot_history",
     "plot_kernel",
     "plot_posterior_line",
+    "plot_predicted",
     "plot_recovery",
+    "plot_surface",
 ]

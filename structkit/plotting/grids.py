@@ -10,16 +10,13 @@ import numpy as np
 from structkit._backend.namespace import to_numpy
 from structkit._core.errors import ShapeError
 from structkit.gp import GridGP
-from structkit.plotting.common import BLUE, check_fitted
+from structkit.plotting.common import BLUE, cell_image, check_fitted
 from structkit.plotting.curves import plot_band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import QuadMesh
 
 __all__ = ["plot_grid_posterior", "plot_posterior_line"]
-
-HIDDEN = "0.25"  # grey of the cells that were not observed
 
 
 def plot_grid_posterior(
@@ -100,7 +97,7 @@ def plot_grid_posterior(
         (ax[1], mean, "posterior mean", "viridis", limits),
         (ax[2], std, "standard deviation", "cividis", (0.0, std.max())),
     ):
-        images.append(_image(panel, rows, columns, values, cmap=cmap, vmin=low, vmax=high))
+        images.append(cell_image(panel, rows, columns, values, cmap=cmap, vmin=low, vmax=high))
         panel.set(title=title, aspect=aspect, xlabel=f"axis {second}")
         if origin == "upper" and not panel.yaxis_inverted():
             panel.invert_yaxis()
@@ -193,22 +190,3 @@ def _slice(model: GridGP, kept: Sequence[int], levels: dict[int, int]) -> tuple[
     observed = np.where(data.weights > 0, data.y, np.nan)
     found = [to_numpy(a)[tuple(window)].astype(np.float64) for a in (observed, mean, std)]
     return tuple(a.T if list(kept) != sorted(kept) else a for a in found)  # type: ignore[return-value]
-
-
-def _edges(x: np.ndarray) -> np.ndarray:
-    """Borders of the cells around ascending coordinates: halfway between neighbours."""
-    if len(x) == 1:
-        return np.array([x[0] - 0.5, x[0] + 0.5])
-    middle = (x[1:] + x[:-1]) / 2
-    return np.concatenate([[2 * x[0] - middle[0]], middle, [2 * x[-1] - middle[-1]]])
-
-
-def _image(
-    ax: Axes, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, *, cmap: str, vmin: float, vmax: float
-) -> QuadMesh:
-    """Draw values on a grid with any spacing; NaN is dark grey."""
-    i, j = np.argsort(rows, kind="stable"), np.argsort(columns, kind="stable")
-    ax.set_facecolor(HIDDEN)
-    return ax.pcolormesh(
-        _edges(columns[j]), _edges(rows[i]), values[np.ix_(i, j)], cmap=cmap, vmin=vmin, vmax=vmax, rasterized=True
-    )
