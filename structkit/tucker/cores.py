@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -58,20 +59,29 @@ class Core(ABC):
         Their covariance.
     relevance : Relevance
         Posterior of their precisions.
+    normal : tuple of array
+        Matrix and vector of all observations in the equations of the weights.
+    carried : tuple of array
+        The part of them that comes from earlier observations and stays as it is.
+    energy : array
+        Sum of squares that each weight carries, in units of the noise.
     """
 
     def __init__(self, ranks: Sequence[int], mean: np.ndarray, relevance: Relevance) -> None:
+        n = mean.size
         self.ranks, self.relevance = tuple(ranks), relevance
-        self.mean, self.cov = mean, np.zeros((mean.size, mean.size))
+        self.mean, self.cov = mean, np.zeros((n, n))
+        self.carried = self.normal = np.zeros((n, n)), np.zeros(n)
+        self.energy = np.ones(n)
 
     @property
     def state(self) -> tuple[object, ...]:
         """Everything that `learn` changes; assigning it brings that state back."""
-        return self.mean, self.cov, list(self.relevance.rate)
+        return self.mean, self.cov, list(self.relevance.rate), self.normal, self.energy
 
     @state.setter
     def state(self, value: tuple[object, ...]) -> None:
-        self.mean, self.cov, rate = value  # type: ignore[assignment]
+        self.mean, self.cov, rate, self.normal, self.energy = value  # type: ignore[assignment]
         self.relevance.rate = list(rate)  # type: ignore[call-overload]
 
     @abstractmethod
@@ -100,12 +110,13 @@ class Core(ABC):
 
     def learn(self, first: np.ndarray, second: np.ndarray, tau: float) -> None:
         """Set the posterior of weights and precisions from the normal equations ``tau second``, ``tau first``."""
-        precision = tau * second + np.diag(self.relevance.precision())
+        matrix, vector = tau * second + self.carried[0], tau * first + self.carried[1]
+        precision = matrix + np.diag(self.relevance.precision())
         factor = scipy.linalg.cho_factor(precision, lower=True)
         self.cov = scipy.linalg.cho_solve(factor, np.eye(len(precision)))
-        self.mean = scipy.linalg.cho_solve(factor, tau * first)
+        self.mean = scipy.linalg.cho_solve(factor, vector)
         self.relevance.update(self._diagonal)
-        self._energy = self._diagonal * np.diag(second)
+        self.normal, self.energy = (matrix, vector), self._diagonal * np.diag(matrix)
 
     @property
     def tensor(self) -> np.ndarray:
@@ -114,7 +125,7 @@ class Core(ABC):
 
     def effective_rank(self) -> tuple[int, ...]:
         """Number of slices of the weights that carry more than a trace of the signal, along each of their axes."""
-        energy = self._energy.reshape(self.relevance.ranks)
+        energy = self.energy.reshape(self.relevance.ranks)
         axes = range(energy.ndim)
         shares = [energy.sum(axis=tuple(a for a in axes if a != k)) / energy.sum() for k in axes]
         return tuple(int(np.sum(share > _TRACE)) for share in shares)
@@ -130,8 +141,17 @@ class Core(ABC):
         return self.cov + np.outer(self.mean, self.mean)
 
     def kl(self) -> float:
-        """Divergence of the weights and their precisions from the prior."""
-        return self.relevance.kl(self._diagonal, np.linalg.slogdet(self.cov)[1])
+        """Divergence of weights and precisions from the prior, less the expected logarithm of what is carried."""
+        matrix, vector = self.carried
+        carried = float(vector @ self.mean - np.sum(matrix * self.second) / 2)
+        return self.relevance.kl(self._diagonal, np.linalg.slogdet(self.cov)[1]) - carried
+
+    def copied(self, *, carry: bool) -> Core:
+        """Return the same posterior, with everything observed so far carried or not."""
+        out = copy.copy(self)
+        out.relevance = copy.deepcopy(self.relevance)
+        out.carried = self.normal if carry else (np.zeros_like(self.cov), np.zeros_like(self.mean))
+        return out
 
 
 class CPCore(Core):

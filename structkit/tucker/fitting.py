@@ -6,17 +6,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from structkit._backend.namespace import is_dask
 from structkit._core.progress import Progress
+from structkit._core.types import Array
 from structkit.tucker.ascent import Ascent, best_start
-from structkit.tucker.entries import Entries, find_levels, keep, merge
-from structkit.tucker.functions import ModeFunctions
+from structkit.tucker.distributed import distributed_entries
+from structkit.tucker.entries import Block, Entries, find_levels, keep, merge
 from structkit.tucker.inference import Posterior
 from structkit.tucker.noise import Noise, StudentNoise
 from structkit.tucker.options import Settings
 from structkit.tucker.priors import mode_prior
 from structkit.tucker.starts import start_core, start_functions
 
-__all__ = ["Fitted", "Observed", "Plan", "fit_posterior", "observe", "refit"]
+__all__ = ["Fitted", "Observed", "Plan", "fit_posterior", "observe", "refit", "update"]
 
 # Starts are compared on at most this many observations.
 _START_ENTRIES = 100_000
@@ -53,8 +55,7 @@ class Observed:
 
     def standardized(self, shift: float, scale: float) -> Entries:
         """The entries in units of the fit."""
-        blocks = tuple(block.rescaled(shift - self.average, scale) for block in self.entries.blocks)
-        return replace(self.entries, blocks=blocks)
+        return self.entries.rescaled(shift - self.average, scale)
 
 
 @dataclass
@@ -70,16 +71,19 @@ class Fitted:
     history: list[dict[str, object]] = field(default_factory=list)
 
 
-def observe(X: np.ndarray, y: np.ndarray, *, separate: bool) -> Observed:
+def observe(X: Array, y: Array, *, separate: bool) -> Observed:
     """Return the entries; observations of the same entry are added up unless they are to stay `separate`."""
+    levels, entries, average = (distributed_entries if is_dask(X) else _entries)(X, y, separate)  # type: ignore[arg-type]
+    deviation = float(np.sqrt(entries.square / entries.n_observations))
+    return Observed(levels, entries, average, deviation if deviation >= 1e-14 * abs(average) else 0.0)
+
+
+def _entries(X: np.ndarray, y: np.ndarray, separate: bool) -> tuple[list[np.ndarray], Entries, float]:
+    """Levels, entries about their average, and the average."""
     levels, index = find_levels(X)
     average = float(np.mean(y))
-    centred = y - average
-    deviation = float(np.sqrt(np.mean(centred**2)))
-    if deviation < 1e-14 * abs(average):
-        deviation = 0.0
-    block = keep(index, centred) if separate else merge(index, centred, [len(v) for v in levels])
-    return Observed(levels, Entries((block,), len(y)), average, deviation)
+    block = keep(index, y - average) if separate else merge(index, y - average, [len(v) for v in levels])
+    return levels, Entries((block,), len(y)), average
 
 
 def fit_posterior(observed: Observed, plan: Plan, rng: np.random.Generator, progress: Progress) -> Fitted:
@@ -126,33 +130,45 @@ def _offset(observed: Observed, scale: float) -> float:
 
 
 def _part(observed: Observed, rng: np.random.Generator) -> Observed:
-    """A random part of many entries, with all levels."""
-    (block,) = observed.entries.blocks
-    n = len(block.weight)
-    if n <= 2 * _START_ENTRIES:
+    """A random part of many entries, in memory, with all levels."""
+    if sum(observed.entries.sizes) <= 2 * _START_ENTRIES:
         return observed
-    rows = np.sort(rng.choice(n, _START_ENTRIES, replace=False))
-    total, weight = block.total[rows], block.weight[rows]
-    values = block.values[rows] if len(block.values) else block.values
-    # The spread of observations that were added up is not known entry by entry: the part takes the average.
-    square = float(values @ values) if len(values) else block.square * float(weight.sum() / block.weight.sum())
-    smaller = replace(block, index=block.index[rows], weight=weight, total=total, square=square, values=values)
-    return replace(observed, entries=Entries((smaller,), round(float(weight.sum()))))
+    return replace(observed, entries=observed.entries.sample(_START_ENTRIES, rng))
 
 
 def _use_all(fitted: Fitted, observed: Observed) -> None:
     """Go on with all entries from the posterior of a part of them."""
     posterior = fitted.posterior
     posterior.entries = observed.standardized(fitted.shift, fitted.scale)
-    posterior.noise.resize(observed.entries.n_observations)
+    posterior.noise = posterior.noise.resized(observed.entries.n_observations)
 
 
 def refit(fitted: Fitted, observed: Observed, plan: Plan, progress: Progress) -> Fitted:
     """Start from an earlier posterior, evaluated at the levels of new entries."""
     old = fitted.posterior
-    functions: list[ModeFunctions] = [f.moved(levels) for f, levels in zip(old.functions, observed.levels, strict=True)]
+    functions = [f.moved(levels) for f, levels in zip(old.functions, observed.levels, strict=True)]
+    core = old.core.copied(carry=False)
+    noise = old.noise.resized(observed.entries.n_observations)
     entries = observed.standardized(fitted.shift, fitted.scale)
-    posterior = Posterior(entries, functions, old.core, old.noise)
-    posterior.noise.resize(observed.entries.n_observations)
-    ascent = Ascent(posterior, _offset(observed, fitted.scale), plan.learn_kernels)
+    return _go_on(fitted, Posterior(entries, functions, core, noise), plan, progress)
+
+
+def update(fitted: Fitted, observed: Observed, plan: Plan, progress: Progress) -> Fitted:
+    """Add entries to a posterior: what earlier ones said about each part of it is kept as it is."""
+    old = fitted.posterior
+    functions = [f.extended(levels) for f, levels in zip(old.functions, observed.levels, strict=True)]
+    places = [np.searchsorted(f.levels, levels) for f, levels in zip(functions, observed.levels, strict=True)]
+    entries = observed.standardized(fitted.shift, fitted.scale).map(_relabelled, places)
+    noise = old.noise.resized(observed.entries.n_observations, carry=True)
+    return _go_on(fitted, Posterior(entries, functions, old.core.copied(carry=True), noise), plan, progress)
+
+
+def _go_on(fitted: Fitted, posterior: Posterior, plan: Plan, progress: Progress) -> Fitted:
+    offset = -posterior.noise.n * float(np.log(fitted.scale))
+    ascent = Ascent(posterior, offset, plan.learn_kernels)
     return finish(ascent, Fitted(posterior, fitted.mean, fitted.shift, fitted.scale), plan, progress)
+
+
+def _relabelled(block: Block, places: list[np.ndarray]) -> Block:
+    """The block with other numbers for its levels."""
+    return replace(block, index=np.stack([p[block.index[:, k]] for k, p in enumerate(places)], axis=1))

@@ -81,10 +81,19 @@ class ModeFunctions:
         Number of functions of the multilinear part.
     effect : bool
         Whether a main effect is added, with an amplitude that is learned.
+
+    Attributes
+    ----------
+    messages : tuple of array, shapes ``(I, C, C)``, ``(I, C)``
+        Precision and information of all observations; C functions, the main effect last.
+    carried : tuple of array, or None
+        The part of it that comes from earlier observations and stays as it is.
+    kl : float
+        Divergence of the posterior from the prior, less the expected logarithm of what is carried.
     """
 
     def __init__(self, prior: ModePrior, levels: np.ndarray, rank: int, effect: bool) -> None:
-        self.prior, self.rank, self.effect = prior, rank, effect
+        self.prior, self.levels, self.rank, self.effect = prior, levels, rank, effect
         self.times = prior.times(levels)
         self.sde: LinearSDE = prior.sde
         self.log_amplitude = 0.0
@@ -92,6 +101,7 @@ class ModeFunctions:
         self.smoothed: SmootherResult | None = None
         self.moments: Moments
         self.messages: tuple[np.ndarray, np.ndarray]
+        self.carried: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def state(self) -> tuple[object, ...]:
@@ -118,6 +128,9 @@ class ModeFunctions:
         second = cov + f[:, :, None] * f[:, None, :]
         # KL(q | p) = E_q[log factors] - log Z
         self.kl = float(np.sum(eta * f) - np.sum(lam * second) / 2) - float(np.asarray(filtered.log_z))
+        if self.carried is not None:
+            lam0, eta0 = self.carried[0] * np.outer(scale, scale), self.carried[1] * scale
+            self.kl -= float(np.sum(eta0 * f) - np.sum(lam0 * second) / 2)
         self.moments = Moments.of(f, cov, scale, self.rank)
 
     def log_prior(self) -> float:
@@ -170,6 +183,18 @@ class ModeFunctions:
             value -= 0.5 * (amplitude / _AMPLITUDE_SPREAD) ** 2
             gradient = np.append(gradient, pull - amplitude / _AMPLITUDE_SPREAD**2)
         return -value, -gradient
+
+    def extended(self, levels: np.ndarray) -> ModeFunctions:
+        """Return the same posterior over more levels, its messages carried as those of earlier observations."""
+        union = np.union1d(self.levels, levels)
+        at = np.searchsorted(union, self.levels)
+        precision, information = self.messages
+        carried = np.zeros((len(union), *precision.shape[1:])), np.zeros((len(union), precision.shape[1]))
+        carried[0][at], carried[1][at] = precision, information
+        out = ModeFunctions(self.prior, union, self.rank, self.effect)
+        out.sde, out.log_amplitude, out.carried = self.sde, self.log_amplitude, carried
+        out.solve(*carried)
+        return out
 
     def moved(self, levels: np.ndarray) -> ModeFunctions:
         """Return the same functions over other levels, with the moments they have there."""

@@ -88,7 +88,7 @@ class Posterior:
         """Update the weights and the noise; `extra` and `moments` belong to the mode that was updated last."""
         first, second = equations
         self.core.learn(first, second, self.noise.precision)
-        square = sum(block.square for block in self.entries.blocks) + _effect_square(extra, moments)
+        square = self.entries.square + _effect_square(extra, moments)
         self._square = square + float(np.sum(self.core.second * second) - 2 * self.core.mean @ first)
         self.noise.update(self._square)
 
@@ -101,16 +101,19 @@ class Posterior:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Precisions ``(I, C, C)`` and information ``(I, C)`` of the functions of one mode."""
         tau, rank = self.noise.precision, functions.rank
-        precision = tau * unpack(sums.second, rank)
-        information = tau * sums.first
-        if not extra:
-            return precision, information
-        rest, count, _ = extra
-        joint = np.empty((len(rest), rank + 1, rank + 1))
-        joint[:, :rank, :rank] = precision
-        joint[:, rank, :rank] = joint[:, :rank, rank] = tau * sums.weighted
-        joint[:, rank, rank] = tau * count
-        return joint, np.concatenate([information, tau * rest[:, None]], axis=1)
+        size = rank + functions.effect
+        precision, information = np.empty((len(sums.first), size, size)), np.empty((len(sums.first), size))
+        precision[:, :rank, :rank], information[:, :rank] = unpack(sums.second, rank), sums.first
+        if extra:
+            rest, count, _ = extra
+            precision[:, rank, :rank] = precision[:, :rank, rank] = sums.weighted
+            precision[:, rank, rank], information[:, rank] = count, rest
+        precision *= tau
+        information *= tau
+        if functions.carried is not None:
+            precision += functions.carried[0]
+            information += functions.carried[1]
+        return precision, information
 
 
 def _effect_square(extra: tuple[np.ndarray, ...], moments: Moments) -> float:

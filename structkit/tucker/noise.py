@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -39,6 +41,7 @@ class Noise:
 
     def __init__(self, n: int, variance: float | None, start: float = 1.0) -> None:
         self.n, self.known = n, variance is not None
+        self.prior = SHAPE, RATE
         self.shape = SHAPE + n / 2
         self.rate = self.shape * (start if variance is None else variance)
 
@@ -52,11 +55,26 @@ class Noise:
         """Variance of the noise."""
         return self.rate / self.shape
 
-    def resize(self, n: int) -> None:
-        """Expect another number of observations, at the same precision."""
-        variance = self.rate / self.shape
-        self.n, self.shape = n, SHAPE + n / 2
-        self.rate = self.shape * variance
+    def resized(self, n: int, *, carry: bool = False) -> Noise:
+        """Return noise of the same precision for `n` other observations, or with `carry` for as many more."""
+        out = copy.copy(self)
+        if carry:
+            out.prior = self.shape, self.rate
+        out.n, out.shape = n, out.prior[0] + n / 2
+        out.rate = out.shape * self.rate / self.shape
+        return out
+
+    def numbers(self) -> dict[str, object]:
+        """Everything that the noise consists of, as JSON-able values."""
+        return {"kind": type(self).__name__, **vars(self)}
+
+    @staticmethod
+    def from_numbers(numbers: Mapping[str, Any]) -> Noise:
+        """Return the noise of what `numbers` gave."""
+        kinds: dict[str, type[Noise]] = {"Noise": Noise, "StudentNoise": StudentNoise}
+        out = kinds[numbers["kind"]](numbers["n"], None)
+        vars(out).update({k: tuple(v) if k == "prior" else v for k, v in numbers.items() if k != "kind"})
+        return out
 
     @property
     def state(self) -> tuple[object, ...]:
@@ -74,7 +92,7 @@ class Noise:
     def update(self, square: float) -> None:
         """Set the posterior from the expected weighted sum of squared residuals."""
         if not self.known:
-            self.rate = RATE + max(square, 0.0) / 2
+            self.rate = self.prior[1] + max(square, 0.0) / 2
 
     def log_likelihood(self, square: float) -> float:
         """Expected log likelihood of the observations, less the divergence of the precision from its prior."""
@@ -82,7 +100,7 @@ class Noise:
             return 0.5 * self.n * math.log(self.precision / (2 * math.pi)) - 0.5 * self.precision * square
         log_precision = float(digamma(self.shape)) - math.log(self.rate)
         value = 0.5 * self.n * (log_precision - math.log(2 * math.pi)) - 0.5 * self.precision * square
-        return value - gamma_kl(np.array(self.shape), np.array(self.rate))
+        return value - gamma_kl(np.array(self.shape), np.array(self.rate), *self.prior)
 
 
 class StudentNoise(Noise):

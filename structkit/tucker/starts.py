@@ -12,7 +12,7 @@ from structkit.tucker.priors import ModePrior
 from structkit.tucker.relevance import Relevance
 from structkit.tucker.tucker_core import TuckerCore
 
-__all__ = ["start_core", "start_functions"]
+__all__ = ["make_core", "start_core", "start_functions"]
 
 # Functions start near a constant, so that the first sweeps see averages over the other modes. Starts far from it, or
 # with a large variance, end in optima that are worse by thousands of nats on temperature records.
@@ -45,8 +45,15 @@ def start_functions(
 def start_core(ranks: Sequence[int], superdiagonal: bool, rng: np.random.Generator) -> Core:
     """Return weights of one for every component; a Tucker core has small ones besides."""
     if superdiagonal:
-        return CPCore(ranks, np.ones(ranks[0]), Relevance(ranks[:1]))
+        return make_core(ranks, np.ones(ranks[0]), superdiagonal)
     tensor = _CORE_DEVIATION * rng.standard_normal(tuple(ranks))
     for r in range(max(ranks)):
         tensor[tuple(r % n for n in ranks)] += 1.0
-    return TuckerCore(ranks, tensor.ravel(), Relevance(ranks))
+    return make_core(ranks, tensor.ravel(), superdiagonal)
+
+
+def make_core(ranks: Sequence[int], mean: np.ndarray, superdiagonal: bool) -> Core:
+    """Return a CP core, with one weight per component, or a Tucker core, with one per combination."""
+    if superdiagonal:
+        return CPCore(ranks, mean, Relevance(ranks[:1]))
+    return TuckerCore(ranks, mean, Relevance(ranks))
