@@ -44,6 +44,7 @@ _NAMES = {
     "GridGP": "structkit.gp",
     "OrthogonalDictionary": "structkit.dictionary",
     "KroneckerSBL": "structkit.sbl",
+    "SeparableSBL": "structkit.sbl",
     "FunctionalCP": "structkit.tucker",
     "FunctionalTucker": "structkit.tucker",
     "load": "structkit.io",

@@ -12,14 +12,18 @@ from structkit.dictionary import OrthogonalDictionary
 from structkit.dictionary.archive import unpack as unpack_dictionary
 from structkit.gp import GridGP
 from structkit.gp.grid_archive import unpack
-from structkit.sbl import KroneckerSBL
+from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL, SeparableSBL
 from structkit.sbl import archive as sbl_archive
+from structkit.tucker import FunctionalCP, FunctionalTucker
+from structkit.tucker.archive import unpack as unpack_tensor
 
 __all__ = ["load"]
 
 _KINDS: dict[str, Callable[..., object]] = {"GridGP": partial(unpack, GridGP)}
 _KINDS["OrthogonalDictionary"] = partial(unpack_dictionary, OrthogonalDictionary)
-_KINDS |= {cls.__name__: partial(sbl_archive.unpack, cls) for cls in (KroneckerSBL,)}
+_KINDS |= {cls.__name__: partial(sbl_archive.unpack, cls) for cls in (KroneckerSBL, SeparableSBL, SBL, KroneckerOMP)}
+_KINDS["OMP"] = OMP.from_parts
+_KINDS |= {cls.__name__: partial(unpack_tensor, cls) for cls in (FunctionalCP, FunctionalTucker)}
 
 
 def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 
 from structkit._backend.namespace import device_of, is_torch, to_device, to_numpy
 from structkit._core.errors import StructKitError
-from structkit.sbl.recovery import Block
 
 if TYPE_CHECKING:
     from structkit.sbl.base import SparseModel
@@ -18,28 +17,19 @@ __all__ = ["pack", "unpack"]
 
 _T = TypeVar("_T", bound="SparseModel")
 _RESULTS = ("evidence_", "penalized_evidence_", "converged_", "n_iter_", "history_")
-_LISTS = ("support", "gammas", "right")
 
 
 def pack(model: SparseModel) -> dict[str, object]:
     """Gather arrays and JSON-able values of a fitted model."""
-    block = model._block
-    out: dict[str, object] = {
+    return {
         "settings": {k: _plain(v) for k, v in model.get_params().items() if k != "callback"},
         "results": {name: getattr(model, name) for name in _RESULTS},
         "sizes": list(model._sizes),
         "snapshots": model._snapshots,
         "device": device_of(model._like) if is_torch(model._like) else None,
         "like": to_numpy(model._like),
-        "noise_var": block.noise_var,
-        "mean": block.mean,
-        "variance": block.variance,
-        "shares": block.shares,
+        **model._block.parts(),
     }
-    for name in _LISTS:
-        for i, array in enumerate(getattr(block, name)):
-            out[f"{name}_{i}"] = array
-    return out
 
 
 def unpack(cls: type[_T], values: Mapping[str, Any], device: str | None = None) -> _T:
@@ -52,9 +42,7 @@ def unpack(cls: type[_T], values: Mapping[str, Any], device: str | None = None) 
 
 def _unpack(cls: type[_T], v: Mapping[str, Any], device: str | None) -> _T:
     model = cls(**v["settings"])
-    modes = range(len(v["sizes"]))
-    lists = {name: [v[f"{name}_{i}"] for i in modes] for name in _LISTS}
-    block = Block(noise_var=v["noise_var"], mean=v["mean"], variance=v["variance"], shares=v["shares"], **lists)
+    block = cls._block_type.from_parts(v, len(v["sizes"]))
     like = v["like"] if v["device"] is None else to_device(v["like"], device or v["device"])
     model._set_block(block, v["sizes"], v["snapshots"], like)
     for name in _RESULTS:

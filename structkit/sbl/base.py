@@ -45,6 +45,8 @@ class CoordinateList:
 class SparseModel(Estimator):
     """Base of the sparse models: everything that follows from the posterior on the support."""
 
+    _block_type: type[Block] = Block
+
     support_: list[np.ndarray]
     coef_active_: Any
     variance_active_: Any

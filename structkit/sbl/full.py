@@ -43,17 +43,16 @@ METHODS = {
 class AllColumns:
     """Columns that are left, and the model of them."""
 
-    def __init__(self, problem: Problem, noise_var: float, *, host: bool) -> None:
+    def __init__(self, problem: Problem, noise_var: float, variance: float | None, *, host: bool) -> None:
         self.problem, self.host = problem, host
         self.columns = [np.arange(n) for n in problem.sizes]
         self.y = np.asarray(to_numpy(problem.y)) if host else problem.y
-        # Prior variances whose measurements have the mean square of these.
-        gammas = [np.ones(n) for n in problem.sizes]
-        gammas[-1] *= math.prod(problem.rows) / math.prod(float((n**2).sum()) for n in self._norms())
+        gammas = [n**2 for n in problem.norms]
+        powers = [(np.linalg.norm(A, axis=0) ** 2) @ g for A, g in zip(problem.host, gammas, strict=True)]
+        # Without a given variance, that whose measurements have the mean square of these.
+        fitting = math.prod(problem.rows) / math.prod(float(p) for p in powers)
+        gammas[-1] = gammas[-1] * (fitting if variance is None else variance / problem.scale**2)
         self.build(gammas, noise_var)
-
-    def _norms(self) -> list[np.ndarray]:
-        return [np.linalg.norm(A, axis=0) for A in self.problem.host]
 
     def build(self, gammas: Sequence[np.ndarray], noise_var: float) -> None:
         """Set up the model of the columns that are left."""
@@ -63,10 +62,10 @@ class AllColumns:
             gammas = [asarray_like(g, self.problem.y.real) for g in gammas]  # type: ignore[attr-defined]
         self.model = Spectral(compress(chosen, self.y), gammas, noise_var)
 
-    def prune(self, share: float) -> None:
-        """Drop columns below `share` times the largest prior variance of their mode."""
+    def prune(self, shares: Sequence[float]) -> None:
+        """Drop columns below these shares of the largest prior variance of their mode."""
         gammas = [to_numpy(g) for g in self.model.gammas]
-        kept = [g >= share * g.max() for g in gammas]
+        kept = [g >= share * g.max() for g, share in zip(gammas, shares, strict=True)]
         if all(k.all() for k in kept):
             return
         self.columns = [c[k] for c, k in zip(self.columns, kept, strict=True)]
@@ -81,8 +80,8 @@ def from_all_columns(problem: Problem, options: Options, progress: Progress) -> 
             asarray_like(to_numpy(A) * n, problem.y) for A, n in zip(problem.factors, problem.norms, strict=True)
         ]
         problem = replace(problem, factors=factors, norms=[np.ones_like(n) for n in problem.norms])
-    learn = options.noise_var is None
-    state = AllColumns(problem, 0.1 if learn else options.noise_var, host=options.method != "mm")  # type: ignore[arg-type]
+    noise = 0.1 if options.noise_var is None else options.noise_var
+    state = AllColumns(problem, noise, options.initial_variance, host=options.method != "mm")
     progress.stage(f"method {options.method}", options.max_iter)
     converged = False
     for n_iter in range(1, options.max_iter + 1):  # noqa: B007

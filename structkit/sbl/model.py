@@ -15,10 +15,9 @@ from structkit.sbl.full import METHODS, Method
 from structkit.sbl.options import (
     Options,
     check_choice,
-    check_coupling,
     check_noise,
     check_penalty,
-    check_share,
+    check_shares,
     count,
     positive,
 )
@@ -59,9 +58,14 @@ class KroneckerSBL(SparseModel):
     coupling : float or sequence of float, default 0.8
         How much of its neighbours' prior variance a column inherits with ``"block"``, in all modes or per mode; 0 for a
         mode without blocks. The default is the published one.
-    prune_tol : float, optional
-        Columns with prior variance below this times the largest of their mode leave, in all methods but ``"fb"``.
+    prune_tol : float or sequence of float, optional
+        Columns with prior variance below this times the largest of their mode leave, in all methods but ``"fb"``; one
+        number, or one per mode.
         Default: 1e-6 for ``"mm"``; as published, 1e-3 for ``"svd"`` and 1e-2 for the others.
+    initial_variance : float, optional
+        Prior variance of every coefficient at the start, in squared units of the coefficients, in all methods but
+        ``"fb"``. Expectation maximisation depends on it; the published experiments start at 1 whatever the units.
+        Default: the variance that gives measurements of the mean square of `y`.
     max_iter : int, optional
         Most steps. Default: 500 for ``"fb"``, 1000 for ``"mm"``; as published, 150 for the others.
     tol : float, optional
@@ -137,7 +141,8 @@ class KroneckerSBL(SparseModel):
         penalty: str | float = "ebic",
         n_starts: int = 2,
         coupling: float | Sequence[float] = 0.8,
-        prune_tol: float | None = None,
+        prune_tol: float | Sequence[float] | None = None,
+        initial_variance: float | None = None,
         max_iter: int | None = None,
         tol: float | None = None,
         callback: Callback | None = None,
@@ -149,6 +154,7 @@ class KroneckerSBL(SparseModel):
         self.n_starts = n_starts
         self.coupling = coupling
         self.prune_tol = prune_tol
+        self.initial_variance = initial_variance
         self.max_iter = max_iter
         self.tol = tol
         self.callback = callback
@@ -205,6 +211,7 @@ class KroneckerSBL(SparseModel):
 
     def _options(self, n_modes: int) -> Options:
         """Check the constructor's arguments."""
+        start = self.initial_variance
         defaults = _DEFAULTS[check_choice("method", self.method, list(_DEFAULTS))]
         return Options(
             method=self.method,
@@ -213,6 +220,7 @@ class KroneckerSBL(SparseModel):
             n_starts=count("n_starts", self.n_starts, 2),
             max_iter=defaults.max_iter if self.max_iter is None else count("max_iter", self.max_iter),
             tol=defaults.tol if self.tol is None else positive("tol", self.tol),
-            prune=defaults.prune if self.prune_tol is None else check_share("prune_tol", self.prune_tol),
-            coupling=check_coupling(self.coupling, n_modes),
+            prune=check_shares("prune_tol", defaults.prune if self.prune_tol is None else self.prune_tol, n_modes),
+            initial_variance=None if start is None else positive("initial_variance", start),
+            coupling=check_shares("coupling", self.coupling, n_modes),
         )

@@ -13,7 +13,7 @@ from structkit._core.errors import ShapeError
 __all__ = [
     "Options",
     "check_choice",
-    "check_coupling",
+    "check_shares",
     "check_share",
     "check_noise",
     "check_penalty",
@@ -32,8 +32,9 @@ class Options:
     n_starts: int
     max_iter: int
     tol: float
-    prune: float
+    prune: tuple[float, ...]
     coupling: tuple[float, ...]
+    initial_variance: float | None = None
 
 
 def positive(name: str, value: object) -> float:
@@ -67,12 +68,12 @@ def check_share(name: str, value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def check_coupling(value: object, n_modes: int) -> tuple[float, ...]:
-    """Return the coupling of neighbours in every mode."""
+def check_shares(name: str, value: object, n_modes: int) -> tuple[float, ...]:
+    """Return one number in [0, 1) per mode, from one for all or one for each."""
     shares = tuple(value) if isinstance(value, (tuple, list)) else (value,) * n_modes
     if len(shares) != n_modes:
-        raise ShapeError(f"coupling has {len(shares)} entries for {n_modes} factors; expected one each, or one number.")
-    return tuple(check_share("coupling", s) for s in shares)
+        raise ShapeError(f"{name} has {len(shares)} entries for {n_modes} factors; expected one each, or one number.")
+    return tuple(check_share(name, s) for s in shares)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from structkit.sbl.problem import Problem
 from structkit.sbl.spectral import Spectral, abs2, outer
 
 __all__ = ["Block", "Solution", "block_of", "empty_block", "log_evidence"]
+
+
+_LISTS = ("support", "gammas", "right")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,20 @@ class Block:
     variance: np.ndarray
     right: list[np.ndarray]
     shares: np.ndarray
+
+    def parts(self) -> dict[str, object]:
+        """Arrays and numbers for a file."""
+        out: dict[str, object] = {name: getattr(self, name) for name in ("noise_var", "mean", "variance", "shares")}
+        for name in _LISTS:
+            for i, array in enumerate(getattr(self, name)):
+                out[f"{name}_{i}"] = array
+        return out
+
+    @classmethod
+    def from_parts(cls, v: Mapping[str, Any], n_modes: int) -> Self:
+        """Rebuild from what `parts` gave."""
+        lists = {name: [v[f"{name}_{i}"] for i in range(n_modes)] for name in _LISTS}
+        return cls(noise_var=v["noise_var"], mean=v["mean"], variance=v["variance"], shares=v["shares"], **lists)
 
     def values(self, factors: list[np.ndarray]) -> np.ndarray:
         """Mean of the measurements through other factors, restricted to the support: ``(m_1, ..., m_I, L)``."""

@@ -77,7 +77,8 @@ def mode_basis(A: Array, gamma: Array) -> ModeBasis:
     """Decompose one weighted factor of full row rank or wide."""
     xp = get_namespace(A)
     U, s, Vh = xp.linalg.svd(A * xp.sqrt(gamma), full_matrices=False)
-    return ModeBasis(U, s, Vh.conj().T)
+    right = Vh.conj().T
+    return ModeBasis(U, s, right.resolve_conj() if is_torch(right) else right)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,220 @@
+"""Orthogonal matching pursuit, coefficient by coefficient."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from structkit._backend.namespace import asarray_like, cast, device_of, is_torch, itemsize, to_device, to_numpy
+from structkit._core.estimator import Estimator
+from structkit._core.serialize import read_archive, write_archive
+from structkit._core.types import Array
+from structkit._core.validation import check_memory
+from structkit.sbl.base import CoordinateList
+from structkit.sbl.greedy import energy_target, strongest
+from structkit.sbl.options import count
+from structkit.sbl.problem import prepare
+from structkit.sbl.spectral import abs2, outer
+
+__all__ = ["OMP"]
+
+
+class OMP(Estimator):
+    r"""Orthogonal matching pursuit, coefficient by coefficient.
+
+    Works behind one dictionary or behind a Kronecker product of dictionaries, whose columns are formed one by one as
+    they enter; the support is any set, not a Cartesian product.
+
+    Parameters
+    ----------
+    n_nonzero : int, optional
+        Most coefficients. Default: as many as measurements.
+    tol : float, optional
+        Stop when the norm of the residual is below this times that of `y`. Default: none.
+    noise_var : float, optional
+        Stop when the residual is as large as noise of this variance, in squared units of `y`.
+
+    Attributes
+    ----------
+    index_ : numpy.ndarray, shape ``(k, I)``
+        Positions of the coefficients, in the order in which they entered.
+    values_ : numpy.ndarray, shape ``(k,)``, with snapshots ``(k, L)``
+        Least-squares coefficients.
+    noise_var_ : float
+        Residual variance.
+    n_iter_ : int
+        Steps.
+    history_ : list of dict
+        Residual after each step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from structkit.sbl import OMP
+    >>> A = np.random.default_rng(0).standard_normal((20, 40))
+    >>> model = OMP(n_nonzero=2).fit([A], 2 * A[:, 5] - 3 * A[:, 30])
+    >>> sorted(model.index_[:, 0].tolist())
+    [5, 30]
+    """
+
+    index_: np.ndarray
+    values_: Any
+    noise_var_: float
+    n_iter_: int
+    history_: list[dict[str, object]]
+
+    def __init__(
+        self, n_nonzero: int | None = None, tol: float | None = None, *, noise_var: float | None = None
+    ) -> None:
+        self.n_nonzero = n_nonzero
+        self.tol = tol
+        self.noise_var = noise_var
+
+    def fit(self, factors: Sequence[Array], y: Array, *, n_snapshots: int | None = None) -> Self:
+        """Pursue.
+
+        Parameters
+        ----------
+        factors : sequence of array, shapes ``(m_i, n_i)``
+            One dictionary in a list, or several whose Kronecker product is the dictionary.
+        y : array, shape ``(m_1, ..., m_I)``, flat, or either with a trailing axis of snapshots
+            Measurements.
+        n_snapshots : int, optional
+            How many snapshots `y` has to hold.
+
+        Returns
+        -------
+        self : OMP
+        """
+        problem = prepare(factors, y, n_snapshots)
+        n_rows = math.prod(problem.rows)
+        limit = n_rows if self.n_nonzero is None else count("n_nonzero", self.n_nonzero, n_rows)
+        target = energy_target(self.tol, self.noise_var, problem)
+        data = np.asarray(to_numpy(problem.y))
+        flat = data.reshape(n_rows, -1)
+        check_memory(2 * n_rows * limit * flat.itemsize, f"Columns of {limit} coefficients")
+        index: list[tuple[int, ...]] = []
+        columns = basis = np.empty((n_rows, 0), flat.dtype)
+        rest, energy = flat, float(problem.n_data)
+        history: list[dict[str, object]] = []
+        while energy > target and len(index) < limit:
+            best = strongest(problem.host, rest.reshape(data.shape))
+            if best in index:  # rounding is all that is left
+                break
+            index.append(best)
+            column = outer([A[:, j] for A, j in zip(problem.host, best, strict=True)]).reshape(-1, 1)
+            fresh = column
+            for _ in range(2):  # the second time makes up for rounding
+                fresh = fresh - basis @ (basis.conj().T @ fresh)
+            columns, basis = np.hstack([columns, column]), np.hstack([basis, fresh / np.linalg.norm(fresh)])
+            rest = flat - basis @ (basis.conj().T @ flat)
+            energy = float(abs2(rest).sum())
+            history.append({"residual": math.sqrt(energy / problem.n_data)})
+        positions = np.array(index, dtype=np.int64).reshape(-1, len(problem.sizes))
+        norms = math.prod(n[positions[:, i]] for i, n in enumerate(problem.norms))
+        values = np.linalg.lstsq(columns, flat, rcond=None)[0] * problem.scale / np.reshape(norms, (-1, 1))
+        free = max(problem.n_data - values.size, 1)
+        noise = energy * problem.scale**2 / free
+        self._set(positions, values, noise, problem.sizes, problem.snapshots, cast(problem.y[:0], problem.dtype))
+        self.n_iter_, self.history_ = len(history), history
+        return self
+
+    def _set(
+        self, index: np.ndarray, values: np.ndarray, noise: float, sizes: Sequence[int], snapshots: bool, like: Array
+    ) -> None:
+        self._all, self._sizes, self._snapshots, self._like = values, tuple(sizes), snapshots, like
+        self.index_ = index
+        self.values_ = asarray_like(values if snapshots else values[:, 0], like)
+        self.noise_var_ = noise
+
+    @property
+    def coef_(self) -> Array:
+        """All coefficients as a dense tensor ``(n_1, ..., n_I[, L])``; SizeError where it does not fit in memory."""
+        self._check_fitted("index_")
+        shape = self._sizes + tuple(self.values_.shape[1:])
+        check_memory(math.prod(shape) * itemsize(self._like), f"A dense tensor of {math.prod(shape):,} coefficients")
+        full = np.zeros(shape, to_numpy(self._like).dtype)
+        full[tuple(self.index_.T)] = to_numpy(self.values_)
+        return asarray_like(full, self._like)
+
+    def to_coo(self) -> CoordinateList:
+        """Return positions and values of the coefficients.
+
+        Returns
+        -------
+        coefficients : CoordinateList
+            Positions, values, and the shape of the tensor of all coefficients.
+        """
+        self._check_fitted("index_")
+        return CoordinateList(self.index_, self.values_, self._sizes)
+
+    def predict(self, factors: Sequence[Array]) -> Array:
+        """Predict measurements through dictionaries with other rows.
+
+        Parameters
+        ----------
+        factors : sequence of array, shapes ``(p_i, n_i)``
+            Dictionaries whose columns mean the same as in the fit.
+
+        Returns
+        -------
+        mean : array, shape ``(p_1, ..., p_I)``, with snapshots ``(p_1, ..., p_I, L)``
+            Noise-free measurements.
+        """
+        self._check_fitted("index_")
+        arrays = [to_numpy(a) for a in factors]
+        shape = (*(a.shape[0] for a in arrays), self._all.shape[1])
+        total = np.zeros(shape, self._all.dtype)
+        for j, v in zip(self.index_, self._all, strict=True):
+            total = total + outer([*(a[:, k] for a, k in zip(arrays, j, strict=True)), v])
+        return asarray_like(total if self._snapshots else total[..., 0], self._like)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one file, without pickle; `structkit.load` reads it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, usually ending in ``.npz``.
+        """
+        self._check_fitted("index_")
+        data = {"settings": self.get_params(), "index": self.index_, "values": self._all, "noise_var": self.noise_var_}
+        where = device_of(self._like) if is_torch(self._like) else None
+        data |= {"sizes": list(self._sizes), "snapshots": self._snapshots, "like": to_numpy(self._like)}
+        write_archive(path, "OMP", {**data, "device": where, "history": self.history_})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str | None = None) -> Self:
+        """Read a model written by `save`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        device : str, optional
+            Torch device for a model that was fitted on another. Default: the same one.
+        """
+        return cls.from_parts(read_archive(path, ["OMP"])[1], device)
+
+    @classmethod
+    def from_parts(cls, values: Mapping[str, Any], device: str | None = None) -> Self:
+        """Rebuild a model from what `save` stored.
+
+        Parameters
+        ----------
+        values : mapping
+            Contents of the file.
+        device : str, optional
+            Torch device.
+        """
+        model = cls(**values["settings"])
+        like = values["like"]
+        like = like if values["device"] is None else to_device(like, device or values["device"])
+        model._set(values["index"], values["values"], values["noise_var"], values["sizes"], values["snapshots"], like)
+        model.history_ = values["history"]
+        model.n_iter_ = len(model.history_)
+        return model
