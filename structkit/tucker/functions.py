@@ -13,10 +13,10 @@ from structkit.statespace import (
     discretize,
     interpolate,
     kalman_filter,
+    likelihood_gradient,
     rts_smoother,
 )
 from structkit.statespace import Moments as StateMoments
-from structkit.statespace.likelihood import _gradient
 from structkit.tucker.packing import pack
 from structkit.tucker.priors import ModePrior
 
@@ -175,7 +175,7 @@ class ModeFunctions:
         smoothed = rts_smoother(filtered)
         density, slope = self.prior.log_density(np.log(sde.parameters))
         value = float(np.asarray(filtered.log_z)) + density
-        gradient = _through_normalisation(sde, _gradient(smoothed) + slope)
+        gradient = _through_normalisation(sde, likelihood_gradient(smoothed) + slope)
         if self.effect:
             f = smoothed.mean
             second = smoothed.cov[:, -1, :] + f[:, -1:] * f
