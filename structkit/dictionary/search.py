@@ -26,6 +26,8 @@ __all__ = ["Found", "Search", "cutting_pays", "find_dictionary", "settle", "turn
 COARSE_TOL, MIDDLE_TOL = 1e-2, 1e-3
 # The coarse stage takes no more samples than this many, or this many per row of the largest factor.
 COARSE_SAMPLES, COARSE_LOAD = 2048, 16
+# Pull towards the present atoms, in mean gradients: fixed points stay, and atoms that no sample uses do not wander.
+KEEP = 1e-6
 # Rounds of looking for mixed pairs of atoms.
 ROUNDS = 4
 
@@ -68,7 +70,8 @@ def turned(factors: Sequence[Any], gradients: Sequence[Any]) -> tuple[list[Any],
     """Polar factors of the gradients (rows are atoms), how far the atoms moved, and the relative Frank-Wolfe gap."""
     new, moved, gap = [], 0.0, 0.0
     for W, G in zip(factors, gradients, strict=True):
-        U = fast_polar(G.T)
+        pull = KEEP * abs(float((W * G.T).sum())) / W.shape[0]
+        U = fast_polar(G.T + pull * W) if pull > 0 else W
         new.append(U)
         moved = max(moved, math.sqrt(float(((U - W) ** 2).sum()) / W.shape[0]))
         # <S, M> over the spectral ball is largest at the polar factor, where it is the nuclear norm of M.

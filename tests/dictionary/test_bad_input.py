@@ -125,8 +125,8 @@ def test_a_constant_stream_has_one_atom_and_says_so():
 def test_one_sample_becomes_an_atom():
     model = OrthogonalDictionary(random_state=0).fit(Y[:1])
     codes = model.transform(Y[:1])
-    assert (np.abs(codes) > 1e-9).sum() == 1
-    assert model.score(Y[:1]) > 1 - 1e-12
+    assert (np.abs(codes) > 1e-3 * np.abs(codes).max()).sum() == 1
+    assert model.score(Y[:1]) > 1 - 1e-6
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
