@@ -7,6 +7,7 @@ from structkit.sbl.evidence import SBLEvidence, SBLGradient, SBLPosterior, sbl_e
 from structkit.sbl.greedy import KroneckerOMP
 from structkit.sbl.metrics import nmse, support_recovery_rate, symbol_error_rate
 from structkit.sbl.model import KroneckerSBL
+from structkit.sbl.offgrid import OffGridFit, refine_offgrid
 from structkit.sbl.pursuit import OMP
 from structkit.sbl.separable import SeparableSBL
 
@@ -18,6 +19,7 @@ __all__ = [
     "IRSChannel",
     "KroneckerOMP",
     "KroneckerSBL",
+    "OffGridFit",
     "SBLEvidence",
     "SBLGradient",
     "SBLPosterior",
@@ -25,6 +27,7 @@ __all__ = [
     "compare_channel_estimators",
     "irs_mimo",
     "nmse",
+    "refine_offgrid",
     "sbl_evidence",
     "sbl_posterior",
     "steering_matrix",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ __all__ = ["Active", "SearchResult", "search"]
 _QUICK_STEPS, _LAST_STEPS = 4, 60
 # Columns of other modes enter together with the best one if they gain at least this share of what it gains.
 _WORTH = 0.3
+# The search ends when so many changes in a row gain less than this per measurement.
+_PATIENCE, _LEAST = 10, 1e-9
 
 
 class Action(NamedTuple):
@@ -49,6 +51,10 @@ class Active:
         """Take one column out."""
         keep = self.columns[mode] != column
         self.columns[mode], self.gammas[mode] = self.columns[mode][keep], self.gammas[mode][keep]
+
+    def become(self, other: Active) -> None:
+        """Take over the state of another set."""
+        self.columns, self.gammas, self.noise_var = list(other.columns), list(other.gammas), other.noise_var
 
     def copy(self) -> Active:
         """Return a set that changes on its own."""
@@ -100,28 +106,34 @@ def search(
     report: Callable[[dict[str, object]], bool],
 ) -> SearchResult:
     """Add and delete columns until no change lowers the penalised cost; `active` ends as the result."""
-    converged = False
+    best, kept, stalled = None, active.copy(), 0
     for step in range(1, options.max_iter + 1):
         space = Workspace(problem, active)
         model = space.model()
         actions = _settle(space, model, options, penalties)
         cost = model.cost()
         penalized = cost + sum(p * len(c) for p, c in zip(penalties, active.columns, strict=True))
-        record = {
-            "log_evidence": log_evidence(problem, cost),
-            "noise_var": model.noise_var * problem.scale**2,
-            "n_active": [len(c) for c in active.columns],
-        }
-        stopped = report(record)
-        converged = not actions
-        if converged or stopped or step == options.max_iter:
+        stalled = 0 if best is None or penalized < best.penalized - _LEAST * problem.n_data else stalled + 1
+        if best is None or penalized < best.penalized:
+            best, kept = SearchResult(model, cost, penalized, False, step), active.copy()
+        stopped = report(
+            {
+                "log_evidence": log_evidence(problem, cost),
+                "noise_var": model.noise_var * problem.scale**2,
+                "n_active": [len(c) for c in active.columns],
+            }
+        )
+        # At rounding, changes may promise gains that they do not bring.
+        ended = not actions or stalled == _PATIENCE
+        if ended or stopped or step == options.max_iter:
             break
         for mode, column, gamma in actions:
             if gamma > 0:
                 active.add(mode, column, gamma)
             else:
                 active.remove(mode, column)
-    return SearchResult(model, cost, penalized, converged, step)
+    active.become(kept)
+    return replace(best, converged=ended, n_iter=step)  # type: ignore[type-var, return-value]
 
 
 def _settle(space: Workspace, model: Spectral, options: Options, penalties: Sequence[float]) -> list[Action]:
@@ -148,7 +160,8 @@ def _next_actions(space: Workspace, model: Spectral, penalties: Sequence[float])
         losses = -net[columns]
         net[columns] = -np.inf
         enters, leaves = int(net.argmax()), int(losses.argmax())
-        if net[enters] > 0:
+        # More columns than rows would span nothing new.
+        if net[enters] > 0 and len(columns) < len(A):
             additions[Action(mode, enters, float(gains.gamma[enters]))] = float(net[enters])
         if len(columns) > 1 and losses[leaves] > loss:
             loss, deletion = float(losses[leaves]), Action(mode, int(columns[leaves]), 0.0)

@@ -30,7 +30,8 @@ def reconsider(
     of what each would gain alone, until one leads to a better solution that is no longer crowded.
     """
     for mode, m in enumerate(problem.rows):
-        if 2 * len(active.columns[mode]) < m or len(active.columns[mode]) == 1:
+        # Where there are as many columns as rows, nothing is sparse.
+        if not m <= 2 * len(active.columns[mode]) < 2 * m or len(active.columns[mode]) == 1:
             continue
         for column, gamma in _firsts(problem, active, mode):
             trial = active.copy()
