@@ -33,7 +33,7 @@ _KINDS: dict[str, type[BlockStream]] = {
 }
 # Numbers of a stream, and its arrays; no kind of stream has all of them.
 _NUMBERS = (
-    "averaging", "n_seen", "median", "gap", "moved", "above", "cut", "n_start", "usual", "recent", "small", "n_steps",
+    "averaging", "n_seen", "median", "gap", "moved", "above", "cut", "usual", "recent", "small", "n_steps",
 )  # fmt: skip
 _LISTS = ("factors", "memory", "moments")
 _ARRAYS = ("_analysis", "seconds")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from structkit._backend.namespace import cast, get_namespace
+from structkit._backend.namespace import cast
 from structkit.dictionary.clipping import Clip
 from structkit.dictionary.levels import (
     atom_scales,
@@ -25,10 +25,8 @@ __all__ = ["BlockStream", "Pace", "Report", "ThresholdStream"]
 
 Report: TypeAlias = Callable[[dict[str, object]], bool]
 
-# Thresholds of a stream in scales of the codes: the first, the lowest, and the amount that shrunken codes lose.
-FIRST_LEVEL, LAST_LEVEL, SHRINKAGE = 0.1, 0.02, 0.1
-# The threshold falls with the square root of the number of samples, this much faster than it grows.
-LEVEL_PACE = 16
+# Least threshold of a stream in scales of the codes, and the least amount that shrunken codes lose.
+LAST_LEVEL, SHRINKAGE = 0.02, 0.1
 # Where fixed-point steps fall short of Newton's, new samples weigh more: this much of what Newton's steps would need,
 # and no more than that.
 NEWTON, MOST_AVERAGING = 1.25, 8.0
@@ -183,14 +181,13 @@ class ThresholdStream(BlockStream):
         super().__init__(factors, pace)
         self.cut = cut
         self.memory = [0 * W for W in factors]
-        self.n_start = 1
         self.usual = self.recent = math.nan
         self.small = 0.5
 
     def begin(self, Y: Any) -> None:
         """Take the means over samples at hand, for which the factors were found, as the start of the running ones."""
         Z = self.measure(Y)
-        self.n_seen = self.n_start = Y.shape[0]
+        self.n_seen = Y.shape[0]
         sums, rule = Statistics.empty(self.factors), self.rule()
         if rule.levels is not None:
             gain = pair_statistics(Z, rule.levels, soft=rule.soft).gain
@@ -209,9 +206,7 @@ class ThresholdStream(BlockStream):
             return Rule(levels=cast(0 * scales + self.pace.threshold, dtype))
         if not self.cut:
             return Rule(levels=cast(noise_levels(self.median, scales, SHRINKAGE), dtype), soft=True)
-        share = math.sqrt(self.n_start / (self.n_start + LEVEL_PACE * (self.n_seen - self.n_start)))
-        floor = floor_levels(self.median, scales, LAST_LEVEL)
-        return Rule(levels=cast(get_namespace(scales).maximum(FIRST_LEVEL * share * scales, floor), dtype))
+        return Rule(levels=cast(floor_levels(self.median, scales, LAST_LEVEL), dtype))
 
     def update(self) -> None:
         """Move the running means towards the pending sums, and the factors to their polar factors."""
