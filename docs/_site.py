@@ -47,6 +47,7 @@ SECTIONS = {
     "structkit.plotting.curves": "Pictures",
     "structkit.plotting.grids": "Pictures",
     "structkit.plotting.dictionary": "Pictures",
+    "structkit.plotting.tensors": "Pictures",
     "structkit.orthogonal.polar": "Nearest orthogonal matrices",
     "structkit.dictionary.model": "Dictionaries",
     "structkit.dictionary.metrics": "Metrics",
@@ -59,6 +60,8 @@ SECTIONS = {
 EXAMPLES = ("plot_grid_regression", "plot_missing_cells", "plot_free_covariance", "plot_hyperspectral")
 EXAMPLES += ("plot_gpytorch_kernels", "plot_uncertainty_checks", "plot_kernels")
 EXAMPLES += ("plot_trend_and_season", "plot_many_points")
+EXAMPLES += ("plot_beijing", "plot_known_functions", "plot_unseen_coordinates", "plot_tensorly", "plot_outliers")
+EXAMPLES += ("plot_streaming",)
 EXAMPLES += (
     "plot_products",
     "plot_operators",

@@ -365,11 +365,15 @@ def _fixed(model: FunctionalCP | FunctionalTucker, kept: tuple[int, int], at: Ar
 
 def _crowd(ax: Axes, y: np.ndarray, mean: np.ndarray, half: np.ndarray, label: str) -> None:
     """Count points in hexagons and draw the average interval of predictions of about the same size."""
-    counts = ax.hexbin(mean, y, gridsize=BINS, bins="log", mincnt=1, cmap="Blues", linewidths=0.2)
+    from matplotlib.colors import LogNorm
+
+    # from below one, so that single entries are not white
+    counts = ax.hexbin(mean, y, gridsize=BINS, norm=LogNorm(vmin=0.4), mincnt=1, cmap="Blues", linewidths=0.2)
     ax.figure.colorbar(counts, ax=ax, label="entries per hexagon")
     order = np.argsort(mean, kind="stable")
     parts = np.array_split(order, min(BINS, max(2, len(y) // 50)))
     centre = np.array([mean[p].mean() for p in parts])
+    centre[0], centre[-1] = mean.min(), mean.max()
     width = np.array([half[p].mean() for p in parts])
     ax.plot(centre, centre - width, color=ORANGE, lw=1.5, label=label)
     ax.plot(centre, centre + width, color=ORANGE, lw=1.5)
