@@ -4,9 +4,12 @@ Entries with gross errors
 
 One entry in ten has ten times the noise. Student-t noise hardly notices; Gaussian noise pays with accuracy.
 
-With ``likelihood="student-t"`` every entry has a precision of its own, :math:`\varepsilon_n \sim N(0, \sigma^2 /
-\lambda_n)`, :math:`\lambda_n \sim \operatorname{Gamma}(\nu / 2, \nu / 2)`; entries far from what all others say get
-little weight. The degrees of freedom :math:`\nu` are learned."""
+With ``likelihood="student-t"`` every entry has a precision of its own,
+
+.. math:: \varepsilon_n \sim N(0, \sigma^2 / \lambda_n), \qquad \lambda_n \sim \operatorname{Gamma}(\nu / 2, \nu / 2);
+
+entries far from what all others say get little weight. The degrees of freedom :math:`\nu` are learned.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -6,7 +6,8 @@ Entries arrive in batches, each is seen once, and the model is ready to predict 
 
 `partial_fit <structkit.tucker.FunctionalCP.partial_fit>` keeps what earlier batches said about each function, the
 weights and the noise as Gaussian and Gamma factors, and finds the posterior that these and the new entries support.
-Memory grows with the number of levels, not with the number of entries."""
+Memory grows with the number of levels, not with the number of entries.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
