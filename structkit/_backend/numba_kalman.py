@@ -57,7 +57,7 @@ def _kernel(function: Callable[..., object], signature: str, name: str) -> Calla
     return jit([re.sub(r"const (\w+)\[(.*?)\]", _declared, signature)])(function)
 
 
-def _filter(s, copies, a, q, p0, h, precision, information, mean, cov):  # type: ignore[no-untyped-def]
+def _filter(s, copies, a, q, p0, h, scale, precision, information, mean, cov):  # type: ignore[no-untyped-def]
     m = s * copies
     work = np.empty((m, m), mean.dtype)
     cross, lifted, weighted = np.empty((3, copies, m), mean.dtype)
@@ -65,10 +65,10 @@ def _filter(s, copies, a, q, p0, h, precision, information, mean, cov):  # type:
     residual, unit = np.empty(copies, mean.dtype), np.empty(s, mean.dtype)
     normalise(h, unit)
     log_z = 0.0
-    prior_moments(s, copies, p0, mean[0], cov[0])
+    prior_moments(s, copies, p0, scale, mean[0], cov[0])
     for i in range(len(a)):
         if i > 0:
-            predict(s, copies, a[i], q[i], mean[i - 1], cov[i - 1], work, mean[i], cov[i])
+            predict(s, copies, a[i], q[i], scale, mean[i - 1], cov[i - 1], work, mean[i], cov[i])
         if is_empty(copies, precision[i], information[i]):
             continue
         outputs(s, copies, h, unit, cov[i], cross, spread)
@@ -81,7 +81,7 @@ def _filter(s, copies, a, q, p0, h, precision, information, mean, cov):  # type:
     return log_z
 
 
-def _smooth(s, copies, a, q, p0, h, precision, information, mean, cov, score, curvature):  # type: ignore[no-untyped-def]
+def _smooth(s, copies, a, q, p0, h, scale, precision, information, mean, cov, score, curvature):  # type: ignore[no-untyped-def]
     n_steps, m = len(a), s * copies
     work, before = np.empty((2, m, m), mean.dtype)
     cross, weighted, slopes, pulled, along = np.empty((5, copies, m), mean.dtype)
@@ -101,9 +101,9 @@ def _smooth(s, copies, a, q, p0, h, precision, information, mean, cov, score, cu
         if is_empty(copies, precision[i], information[i]):
             continue
         if i > 0:
-            predict(s, copies, a[i], q[i], mean[i - 1], cov[i - 1], work, start, before)
+            predict(s, copies, a[i], q[i], scale, mean[i - 1], cov[i - 1], work, start, before)
         else:
-            prior_moments(s, copies, p0, start, before)
+            prior_moments(s, copies, p0, scale, start, before)
         outputs(s, copies, h, unit, before, cross, spread)
         gain(copies, precision[i], spread, x, w, small)
         combine(s, copies, w, cross, weighted)
@@ -123,16 +123,16 @@ _inline_filter, _inline_smooth = jit(inline="always")(_filter), jit(inline="alwa
 # the only variable of the closures, by which the file cache tells them apart.
 @functools.cache
 def _sized_filter(n_states: int) -> Callable[..., object]:
-    def filter_steps(s, copies, a, q, p0, h, precision, information, mean, cov):  # type: ignore[no-untyped-def]
-        return _inline_filter(n_states, 1, a, q, p0, h, precision, information, mean, cov)
+    def filter_steps(s, copies, a, q, p0, h, scale, precision, information, mean, cov):  # type: ignore[no-untyped-def]
+        return _inline_filter(n_states, 1, a, q, p0, h, scale, precision, information, mean, cov)
 
     return filter_steps
 
 
 @functools.cache
 def _sized_smooth(n_states: int) -> Callable[..., object]:
-    def smooth_steps(s, copies, a, q, p0, h, precision, information, mean, cov, score, curvature):  # type: ignore[no-untyped-def]
-        _inline_smooth(n_states, 1, a, q, p0, h, precision, information, mean, cov, score, curvature)
+    def smooth_steps(s, copies, a, q, p0, h, scale, precision, information, mean, cov, score, curvature):  # type: ignore[no-untyped-def]
+        _inline_smooth(n_states, 1, a, q, p0, h, scale, precision, information, mean, cov, score, curvature)
 
     return smooth_steps
 
@@ -161,7 +161,7 @@ def _smoothed_states(a, mean, cov, score, curvature, out_mean, out_cov):  # type
             add_future(s, copies, carried, score[i + 1], curvature[i + 1], pulled, out_mean[i], out_cov[i])
 
 
-def _gradient(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0):  # type: ignore[no-untyped-def]
+def _gradient(a, q, p0, scale, mean, cov, score, curvature, grad_a, grad_q, grad_p0, grad_scale):  # type: ignore[no-untyped-def]
     n_steps, m = mean.shape
     s = a.shape[1]
     copies = m // s
@@ -169,9 +169,10 @@ def _gradient(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0):  # type:
     grad_a[:] = 0
     grad_q[:] = 0
     grad_p0[:] = 0
-    add_gradient(s, copies, score[0], curvature[0], grad_p0)
+    grad_scale[:] = 0
+    add_gradient(s, copies, score[0], curvature[0], scale, p0, grad_p0, grad_scale)
     for n in range(1, n_steps):
-        add_gradient(s, copies, score[n], curvature[n], grad_q[n])
+        add_gradient(s, copies, score[n], curvature[n], scale, q[n], grad_q[n], grad_scale)
         # carried[j, i] = (A P)[i, j], P the covariance before the transition
         apply(s, copies, a[n], cov[n - 1], carried)
         for r in range(copies):
@@ -188,7 +189,7 @@ def _gradient(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0):  # type:
                     grad_a[n, k, l] += score[n, i] * along - total
 
 
-def _interpolate(left, a1, q1, a2, p0, h, mean, cov, score, curvature, f_mean, f_cov):  # type: ignore[no-untyped-def]
+def _interpolate(left, a1, q1, a2, p0, h, scale, mean, cov, score, curvature, f_mean, f_cov):  # type: ignore[no-untyped-def]
     n_steps, m = mean.shape
     s, copies = h.size, m // h.size
     work, here = np.empty((2, m, m), mean.dtype)
@@ -197,9 +198,9 @@ def _interpolate(left, a1, q1, a2, p0, h, mean, cov, score, curvature, f_mean, f
     for n in range(left.size):
         i = left[n]
         if i >= 0:
-            predict(s, copies, a1[n], q1[n], mean[i], cov[i], work, start, here)
+            predict(s, copies, a1[n], q1[n], scale, mean[i], cov[i], work, start, here)
         else:
-            prior_moments(s, copies, p0, start, here)
+            prior_moments(s, copies, p0, scale, start, here)
         project(s, copies, h, here, rows)
         read(s, copies, h, start, rows, f_mean[n], f_cov[n])
         if i + 1 < n_steps:
@@ -224,6 +225,7 @@ def filter_steps(
     q: np.ndarray,
     p0: np.ndarray,
     h: np.ndarray,
+    scale: np.ndarray,
     precision: np.ndarray,
     information: np.ndarray,
     mean: np.ndarray,
@@ -232,13 +234,14 @@ def filter_steps(
     """Write the filtered moments ``(T, m)``, ``(T, m, m)``; return log Z, NaN where a precision is not semi-definite.
 
     ``a[i]``, ``q[i]`` of shape ``(s, s)`` lead from step ``i - 1`` to step `i`; those of step 0, whose state has mean
-    zero and covariance ``kron(I, p0)``, are not read.
+    zero and covariance ``kron(I, p0)``, are not read. Noise and prior of copy `r` are multiplied by ``scale[r]``,
+    shape ``(R, s)``, from both sides; it has to commute with `a`.
     """
-    signature = "float64(int64, int64, const T3, const T3, const T2, const T1, const T3, const T2, T2, T3)"
+    signature = "float64(int64, int64, const T3, const T3, const T2, const T1, const T2, const T3, const T2, T2, T3)"
     s, copies = h.size, information.shape[1]
     function = _sized_filter(s) if copies == 1 and s <= _MAX_SIZED else _filter
     kernel = _kernel(function, signature, mean.dtype.name)
-    return kernel(s, copies, a, q, p0, h, precision, information, mean, cov)  # type: ignore[return-value]
+    return kernel(s, copies, a, q, p0, h, scale, precision, information, mean, cov)  # type: ignore[return-value]
 
 
 def smooth_steps(
@@ -246,6 +249,7 @@ def smooth_steps(
     q: np.ndarray,
     p0: np.ndarray,
     h: np.ndarray,
+    scale: np.ndarray,
     precision: np.ndarray,
     information: np.ndarray,
     mean: np.ndarray,
@@ -254,11 +258,13 @@ def smooth_steps(
     curvature: np.ndarray,
 ) -> None:
     """Write `score` ``(T, m)`` and `curvature` ``(T, m, m)`` of the predicted states from the filtered moments."""
-    signature = "void(int64, int64, const T3, const T3, const T2, const T1, const T3, const T2, T2, T3, T2, T3)"
+    signature = (
+        "void(int64, int64, const T3, const T3, const T2, const T1, const T2, const T3, const T2, T2, T3, T2, T3)"
+    )
     s, copies = h.size, information.shape[1]
     function = _sized_smooth(s) if copies == 1 and s <= _MAX_SIZED else _smooth
     kernel = _kernel(function, signature, mean.dtype.name)
-    kernel(s, copies, a, q, p0, h, precision, information, mean, cov, score, curvature)
+    kernel(s, copies, a, q, p0, h, scale, precision, information, mean, cov, score, curvature)
 
 
 def marginals(
@@ -292,6 +298,9 @@ def smoothed_states(
 
 def gradient(
     a: np.ndarray,
+    q: np.ndarray,
+    p0: np.ndarray,
+    scale: np.ndarray,
     mean: np.ndarray,
     cov: np.ndarray,
     score: np.ndarray,
@@ -299,10 +308,12 @@ def gradient(
     grad_a: np.ndarray,
     grad_q: np.ndarray,
     grad_p0: np.ndarray,
+    grad_scale: np.ndarray,
 ) -> None:
-    """Write the derivatives of log Z in `a`, `q` and `p0`, summed over copies; those of step 0 are zero."""
-    signature = "void(const T3, T2, T3, T2, T3, T3, T3, T2)"
-    _kernel(_gradient, signature, mean.dtype.name)(a, mean, cov, score, curvature, grad_a, grad_q, grad_p0)
+    """Write the derivatives of log Z in `a`, `q`, `p0`, summed over copies, and in `scale`; step 0 has none."""
+    signature = "void(const T3, const T3, const T2, const T2, T2, T3, T2, T3, T3, T3, T2, T2)"
+    kernel = _kernel(_gradient, signature, mean.dtype.name)
+    kernel(a, q, p0, scale, mean, cov, score, curvature, grad_a, grad_q, grad_p0, grad_scale)
 
 
 def interpolate(
@@ -312,6 +323,7 @@ def interpolate(
     a2: np.ndarray,
     p0: np.ndarray,
     h: np.ndarray,
+    scale: np.ndarray,
     mean: np.ndarray,
     cov: np.ndarray,
     score: np.ndarray,
@@ -324,9 +336,9 @@ def interpolate(
     ``a1[n]``, ``q1[n]`` lead from the left step to the query, ``a2[n]`` from there to the right step. ``left = -1`` is
     before the first step (`a1`, `q1` are not read), ``left = T - 1`` after the last one (`a2` is not read).
     """
-    rest = "const T3, const T3, const T3, const T2, const T1, T2, T3, T2, T3, T2, T3"
+    rest = "const T3, const T3, const T3, const T2, const T1, const T2, T2, T3, T2, T3, T2, T3"
     kernel = _kernel(_interpolate, f"void(const int64[::1], {rest})", mean.dtype.name)
-    kernel(left, a1, q1, a2, p0, h, mean, cov, score, curvature, f_mean, f_cov)
+    kernel(left, a1, q1, a2, p0, h, scale, mean, cov, score, curvature, f_mean, f_cov)
 
 
 def propagate(a: np.ndarray, paths: np.ndarray) -> None:

@@ -53,25 +53,25 @@ def apply_one(s, copies, a, vector, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def predict(s, copies, a, q, mean, cov, work, new_mean, new_cov):  # type: ignore[no-untyped-def]
+def predict(s, copies, a, q, scale, mean, cov, work, new_mean, new_cov):  # type: ignore[no-untyped-def]
     """Write the moments one transition later."""
     congruence(s, copies, a, cov, work, new_cov)
     apply_one(s, copies, a, mean, new_mean)
     for r in range(copies):
         for k in range(s):
             for l in range(s):
-                new_cov[r * s + k, r * s + l] += q[k, l]
+                new_cov[r * s + k, r * s + l] += scale[r, k] * q[k, l] * scale[r, l]
 
 
 @compiled
-def prior_moments(s, copies, p0, mean, cov):  # type: ignore[no-untyped-def]
+def prior_moments(s, copies, p0, scale, mean, cov):  # type: ignore[no-untyped-def]
     """Write the moments of the prior."""
     mean[:] = 0
     cov[:] = 0
     for r in range(copies):
         for k in range(s):
             for l in range(s):
-                cov[r * s + k, r * s + l] = p0[k, l]
+                cov[r * s + k, r * s + l] = scale[r, k] * p0[k, l] * scale[r, l]
 
 
 @compiled
@@ -386,11 +386,13 @@ def read(s, copies, h, mean, rows, f_mean, f_cov):  # type: ignore[no-untyped-de
 
 
 @compiled
-def add_gradient(s, copies, score, curvature, grad):  # type: ignore[no-untyped-def]
-    """Add the blocks on the diagonal of ``(r r^T - N) / 2``, the gradient in the covariance, to `grad`."""
+def add_gradient(s, copies, score, curvature, scale, noise, grad, grad_scale):  # type: ignore[no-untyped-def]
+    """Add what ``(r r^T - N) / 2``, the gradient in the covariance, says about its part ``scale noise scale``."""
     for r in range(copies):
         for k in range(s):
             i = r * s + k
             for l in range(s):
                 j = r * s + l
-                grad[k, l] += (score[i] * score[j] - curvature[i, j]) / 2
+                slope = (score[i] * score[j] - curvature[i, j]) / 2 * scale[r, l]
+                grad[k, l] += slope * scale[r, k]
+                grad_scale[r, k] += 2 * slope * noise[k, l]

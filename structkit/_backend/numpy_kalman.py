@@ -17,12 +17,17 @@ def _blocks(a: np.ndarray, copies: int) -> np.ndarray:
     return np.kron(np.eye(copies, dtype=a.dtype), a)
 
 
+def _scaled(q: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return ``kron(I, q)`` with the scale of each copy on both sides."""
+    return _blocks(q, len(scale)) * np.outer(scale, scale)
+
+
 def _predict(
-    a: np.ndarray, q: np.ndarray, copies: int, mean: np.ndarray, cov: np.ndarray
+    a: np.ndarray, q: np.ndarray, scale: np.ndarray, mean: np.ndarray, cov: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the moments one transition later."""
-    big = _blocks(a, copies)
-    return big @ mean, _sym(big @ cov @ big.T) + _blocks(q, copies)
+    big = _blocks(a, len(scale))
+    return big @ mean, _sym(big @ cov @ big.T) + _scaled(q, scale)
 
 
 class _Observation:
@@ -68,12 +73,12 @@ class _Observation:
 
 
 def _before(
-    i: int, a: np.ndarray, q: np.ndarray, p0: np.ndarray, copies: int, mean: np.ndarray, cov: np.ndarray
+    i: int, a: np.ndarray, q: np.ndarray, p0: np.ndarray, scale: np.ndarray, mean: np.ndarray, cov: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the moments of step `i` before its observation."""
     if i == 0:
-        return np.zeros_like(mean[0]), _blocks(p0, copies)
-    return _predict(a[i], q[i], copies, mean[i - 1], cov[i - 1])
+        return np.zeros_like(mean[0]), _scaled(p0, scale)
+    return _predict(a[i], q[i], scale, mean[i - 1], cov[i - 1])
 
 
 def filter_steps(
@@ -81,6 +86,7 @@ def filter_steps(
     q: np.ndarray,
     p0: np.ndarray,
     h: np.ndarray,
+    scale: np.ndarray,
     precision: np.ndarray,
     information: np.ndarray,
     mean: np.ndarray,
@@ -89,11 +95,12 @@ def filter_steps(
     """Write the filtered moments ``(T, m)``, ``(T, m, m)``; return log Z, NaN where a precision is not semi-definite.
 
     ``a[i]``, ``q[i]`` of shape ``(s, s)`` lead from step ``i - 1`` to step `i`; those of step 0, whose state has mean
-    zero and covariance ``kron(I, p0)``, are not read.
+    zero and covariance ``kron(I, p0)``, are not read. Noise and prior of copy `r` are multiplied by ``scale[r]``,
+    shape ``(R, s)``, from both sides; it has to commute with `a`.
     """
     log_z = 0.0
     for i in range(len(information)):
-        mean[i], cov[i] = _before(i, a, q, p0, information.shape[1], mean, cov)
+        mean[i], cov[i] = _before(i, a, q, p0, scale, mean, cov)
         if precision[i].any() or information[i].any():
             step = _Observation(h, precision[i], information[i], mean[i], cov[i])
             mean[i], cov[i] = step.filtered()
@@ -106,6 +113,7 @@ def smooth_steps(
     q: np.ndarray,
     p0: np.ndarray,
     h: np.ndarray,
+    scale: np.ndarray,
     precision: np.ndarray,
     information: np.ndarray,
     mean: np.ndarray,
@@ -122,7 +130,7 @@ def smooth_steps(
         else:
             score[i], curvature[i] = 0, 0
         if precision[i].any() or information[i].any():
-            before = _before(i, a, q, p0, copies, mean, cov)
+            before = _before(i, a, q, p0, scale, mean, cov)
             step = _Observation(h, precision[i], information[i], *before)
             score[i], curvature[i] = step.adjoint(score[i], curvature[i])
 
@@ -177,6 +185,9 @@ def smoothed_states(
 
 def gradient(
     a: np.ndarray,
+    q: np.ndarray,
+    p0: np.ndarray,
+    scale: np.ndarray,
     mean: np.ndarray,
     cov: np.ndarray,
     score: np.ndarray,
@@ -184,15 +195,17 @@ def gradient(
     grad_a: np.ndarray,
     grad_q: np.ndarray,
     grad_p0: np.ndarray,
+    grad_scale: np.ndarray,
 ) -> None:
-    """Write the derivatives of log Z in `a`, `q` and `p0`, summed over copies; those of step 0 are zero."""
-    n, m = mean.shape
-    s = a.shape[1]
-    copies = m // s
+    """Write the derivatives of log Z in `a`, `q`, `p0`, summed over copies, and in `scale`; step 0 has none."""
+    n, (copies, s) = len(mean), scale.shape
     grad = ((score[:, :, None] * score[:, None, :] - curvature) / 2).reshape(n, copies, s, copies, s)
-    diagonal = np.einsum("nrkrl->nkl", grad)
+    own = np.einsum("nrkrl->nrkl", grad)
+    diagonal = np.einsum("nrkl,rk,rl->nkl", own, scale, scale)
     grad_p0[:] = diagonal[0]
     grad_a[0], grad_q[0], grad_q[1:] = 0, 0, diagonal[1:]
+    grad_scale[:] = 2 * np.einsum("rkl,kl,rl->rk", own[0], p0, scale)
+    grad_scale[:] += 2 * np.einsum("nrkl,nkl,rl->rk", own[1:], q[1:], scale)
     before = cov[:-1].reshape(n - 1, copies, s, copies, s)
     grad_a[1:] = 2 * np.einsum("nrkcp,npt,nctrl->nkl", grad[1:], a[1:], before, optimize=True)
     blocks = (n, copies, s)
@@ -206,6 +219,7 @@ def interpolate(
     a2: np.ndarray,
     p0: np.ndarray,
     h: np.ndarray,
+    scale: np.ndarray,
     mean: np.ndarray,
     cov: np.ndarray,
     score: np.ndarray,
@@ -219,9 +233,8 @@ def interpolate(
     before the first step (`a1`, `q1` are not read), ``left = T - 1`` after the last one (`a2` is not read).
     """
     n_steps, m = mean.shape
-    copies = m // len(h)
     states = [
-        _predict(a1[n], q1[n], copies, mean[i], cov[i]) if i >= 0 else (np.zeros_like(mean[0]), _blocks(p0, copies))
+        _predict(a1[n], q1[n], scale, mean[i], cov[i]) if i >= 0 else (np.zeros_like(mean[0]), _scaled(p0, scale))
         for n, i in enumerate(left)
     ]
     starts, covs = np.empty((len(left), m), mean.dtype), np.empty((len(left), m, m), mean.dtype)

@@ -25,6 +25,12 @@ def _blocks(a: Tensor, copies: int) -> Tensor:
     return product.reshape(*a.shape[:-2], copies * s, copies * s)
 
 
+def _scaled(q: Tensor, scale: Tensor) -> Tensor:
+    """Return ``kron(I, q)`` with the scale of each copy on both sides."""
+    flat = scale.reshape(-1)
+    return _blocks(q, len(scale)) * (flat[:, None] * flat)
+
+
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     """Return products of a stack of matrices with a stack of vectors."""
     return (matrix @ vector[..., None])[..., 0]
@@ -33,10 +39,10 @@ def _times(matrix: Tensor, vector: Tensor) -> Tensor:
 class _Model:
     """Transitions of all copies, in the dtype and on the device of the observations."""
 
-    def __init__(self, a: object, q: object, p0: object, h: object, information: Tensor) -> None:
+    def __init__(self, a: object, q: object, p0: object, h: object, scale: object, information: Tensor) -> None:
         copies = information.shape[-1]
-        a, q, p0, h = (torch.as_tensor(x).to(information) for x in (a, q, p0, h))
-        self.a, self.q, self.p0 = _blocks(a, copies), _blocks(q, copies), _blocks(p0, copies)
+        a, q, p0, h, scale = (torch.as_tensor(x).to(information) for x in (a, q, p0, h, scale))
+        self.a, self.q, self.p0 = _blocks(a, copies), _scaled(q, scale), _scaled(p0, scale)
         eye = torch.eye(copies, dtype=h.dtype, device=h.device)
         self.output, self.lift = torch.kron(eye, h), torch.kron(eye, h / (h @ h)).mT
 
@@ -91,10 +97,10 @@ class _Observation:
 
 
 def filter_steps(
-    a: object, q: object, p0: object, h: object, precision: Tensor, information: Tensor
+    a: object, q: object, p0: object, h: object, scale: object, precision: Tensor, information: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return filtered moments ``(..., T, m)``, ``(..., T, m, m)`` and log Z ``(...)``."""
-    model = _Model(a, q, p0, h, information)
+    model = _Model(a, q, p0, h, scale, information)
     means: list[Tensor] = []
     covs: list[Tensor] = []
     log_z = information.new_zeros(information.shape[:-2])
@@ -109,10 +115,18 @@ def filter_steps(
 
 
 def smooth_steps(
-    a: object, q: object, p0: object, h: object, precision: Tensor, information: Tensor, mean: Tensor, cov: Tensor
+    a: object,
+    q: object,
+    p0: object,
+    h: object,
+    scale: object,
+    precision: Tensor,
+    information: Tensor,
+    mean: Tensor,
+    cov: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return the adjoints ``(..., T, m)``, ``(..., T, m, m)`` of the predicted states."""
-    model = _Model(a, q, p0, h, information)
+    model = _Model(a, q, p0, h, scale, information)
     means, covs = mean.unbind(-2), cov.unbind(-3)
     score, curvature = torch.zeros_like(means[0]), torch.zeros_like(covs[0])
     scores, curvatures = [], []
@@ -165,6 +179,7 @@ def interpolate(
     a2: object,
     p0: object,
     h: object,
+    scale: object,
     mean: Tensor,
     cov: Tensor,
     score: Tensor,
@@ -173,7 +188,9 @@ def interpolate(
     """Return the moments ``(..., S, R)``, ``(..., S, R, R)`` of the outputs between the steps `left` and the next."""
     output = _output(h, mean)
     copies, n = len(output), mean.shape[-2]
-    first, noise, second, prior = (_blocks(torch.as_tensor(x).to(mean), copies) for x in (a1, q1, a2, p0))
+    first, second = (_blocks(torch.as_tensor(x).to(mean), copies) for x in (a1, a2))
+    factor = torch.as_tensor(scale).to(mean)
+    noise, prior = (_scaled(torch.as_tensor(x).to(mean), factor) for x in (q1, p0))
     index = torch.as_tensor(left, device=mean.device)
     before, after = index.clamp(min=0), (index + 1).clamp(max=n - 1)
     outside, last = (index < 0)[:, None], (index + 1 == n)[:, None]

@@ -1,5 +1,6 @@
 """Gaussian processes on a line as linear state-space models: exact inference in time linear in the number of points."""
 
+from structkit.statespace.amplitudes import term_variances
 from structkit.statespace.filtering import (
     FilterResult,
     Moments,
@@ -8,7 +9,7 @@ from structkit.statespace.filtering import (
     kalman_filter,
     rts_smoother,
 )
-from structkit.statespace.likelihood import LogLikelihood, likelihood_gradient, log_likelihood
+from structkit.statespace.likelihood import LikelihoodGradient, LogLikelihood, likelihood_gradient, log_likelihood
 from structkit.statespace.models import constant_sde, matern_sde, periodic_sde, quasi_periodic_sde, white_sde
 from structkit.statespace.observations import Observations
 from structkit.statespace.sampling import sample, sample_prior
@@ -17,6 +18,7 @@ from structkit.statespace.transitions import Transitions, discretize, parameter_
 
 __all__ = [
     "FilterResult",
+    "LikelihoodGradient",
     "LinearSDE",
     "LogLikelihood",
     "Moments",
@@ -36,5 +38,6 @@ __all__ = [
     "rts_smoother",
     "sample",
     "sample_prior",
+    "term_variances",
     "white_sde",
 ]

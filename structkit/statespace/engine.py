@@ -14,7 +14,7 @@ from structkit._core.validation import check_memory
 from structkit.statespace.observations import Observations
 from structkit.statespace.transitions import Transitions
 
-__all__ = ["filter_pass", "interpolate_pass", "marginal_pass", "smooth_pass", "state_pass"]
+__all__ = ["filter_pass", "interpolate_pass", "marginal_pass", "smooth_pass", "state_pass", "state_scale"]
 
 Pair = tuple[Array, Array]
 
@@ -29,6 +29,11 @@ def _twin() -> ModuleType:
 def _matrices(transitions: Transitions, dtype: np.dtype) -> list[np.ndarray]:
     """Return ``a``, ``q``, ``p0``, ``h`` as the kernels take them."""
     return [packed(x, dtype) for x in (transitions.A, transitions.Q, transitions.Pinf, transitions.H)]
+
+
+def state_scale(obs: Observations, n_states: int) -> np.ndarray:
+    """Factors ``(R, s)`` of the states of every output."""
+    return np.ones((obs.n_copies, n_states)) if obs.scale is None else obs.scale
 
 
 def _each(*arrays: tuple[Array, int]) -> list[np.ndarray]:
@@ -53,10 +58,11 @@ def filter_pass(transitions: Transitions, obs: Observations) -> tuple[Array, Arr
     """Return filtered means ``(..., T, m)`` and covariances, and log Z ``(...)``."""
     if is_torch(obs.information):
         t = transitions
-        return _twin().filter_steps(t.A, t.Q, t.Pinf, t.H, obs.precision, obs.information)
+        return _twin().filter_steps(t.A, t.Q, t.Pinf, t.H, state_scale(obs, len(t.H)), obs.precision, obs.information)
     dtype = obs.information.dtype
     matrices = _matrices(transitions, dtype)  # type: ignore[arg-type]
     precision, information = _each((obs.precision, 3), (obs.information, 2))
+    matrices.append(packed(state_scale(obs, len(matrices[3])), dtype))
     n_times, m = information.shape[1], len(matrices[3]) * obs.n_copies
     mean, cov = _moments(obs.batch, n_times, m, np.dtype(dtype))  # type: ignore[call-overload]
     filter_steps: Callable[..., float] = kalman().filter_steps
@@ -68,8 +74,10 @@ def smooth_pass(transitions: Transitions, obs: Observations, mean: Array, cov: A
     """Return the adjoints ``(..., T, m)``, ``(..., T, m, m)`` of the predicted states."""
     if is_torch(mean):
         t = transitions
-        return _twin().smooth_steps(t.A, t.Q, t.Pinf, t.H, obs.precision, obs.information, mean, cov)
+        scale = state_scale(obs, len(t.H))
+        return _twin().smooth_steps(t.A, t.Q, t.Pinf, t.H, scale, obs.precision, obs.information, mean, cov)
     matrices = _matrices(transitions, mean.dtype)  # type: ignore[arg-type]
+    matrices.append(packed(state_scale(obs, len(matrices[3])), mean.dtype))
     flat = _each((obs.precision, 3), (obs.information, 2), (mean, 2), (cov, 3))
     score, curvature = np.empty_like(flat[2]), np.empty_like(flat[3])
     for b in range(len(score)):
@@ -104,16 +112,21 @@ def state_pass(transitions: Transitions, states: tuple[Array, Array, Array, Arra
 
 
 def interpolate_pass(
-    left: np.ndarray, first: Transitions, second: Transitions, states: tuple[Array, Array, Array, Array]
+    left: np.ndarray,
+    first: Transitions,
+    second: Transitions,
+    scale: np.ndarray,
+    states: tuple[Array, Array, Array, Array],
 ) -> Pair:
     """Return the moments ``(..., S, R)``, ``(..., S, R, R)`` of the outputs between the steps `left` and the next."""
     if is_torch(states[0]):
-        return _twin().interpolate(left, first.A, first.Q, second.A, first.Pinf, first.H, *states)
+        return _twin().interpolate(left, first.A, first.Q, second.A, first.Pinf, first.H, scale, *states)
     batch = tuple(states[0].shape[:-2])
     a1, q1, p0, h = _matrices(first, states[0].dtype)  # type: ignore[arg-type]
+    factors = packed(scale, states[0].dtype)
     a2 = _matrices(second, states[0].dtype)[0]  # type: ignore[arg-type]
     flat = _each(*zip(states, (2, 3, 2, 3), strict=True))
     f_mean, f_cov = _moments(batch, len(left), flat[0].shape[2] // len(h), flat[0].dtype)
     for b in range(len(f_mean)):
-        kalman().interpolate(left, a1, q1, a2, p0, h, *(x[b] for x in flat), f_mean[b], f_cov[b])
+        kalman().interpolate(left, a1, q1, a2, p0, h, factors, *(x[b] for x in flat), f_mean[b], f_cov[b])
     return _shaped(batch, f_mean, f_cov)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from structkit._backend.namespace import get_namespace
 from structkit._core.errors import NotPositiveDefiniteError
 from structkit._core.types import Array
-from structkit.statespace.engine import filter_pass, interpolate_pass, marginal_pass, smooth_pass, state_pass
+from structkit.statespace.amplitudes import expand_amplitudes
+from structkit.statespace.engine import (
+    filter_pass,
+    interpolate_pass,
+    marginal_pass,
+    smooth_pass,
+    state_pass,
+    state_scale,
+)
 from structkit.statespace.innovations import value_log_likelihood
 from structkit.statespace.observations import Observations, check_times, gather
 from structkit.statespace.sde import LinearSDE
@@ -113,6 +121,7 @@ def kalman_filter(
     noise_var: Array | float | None = None,
     precision: Array | None = None,
     information: Array | None = None,
+    amplitudes: Array | None = None,
     transitions: Transitions | None = None,
 ) -> FilterResult:
     r"""Filter observations of a process at ordered times.
@@ -135,6 +144,9 @@ def kalman_filter(
         :math:`\Lambda_i`, symmetric positive semi-definite: singular and zero ones are fine.
     information : array, shape ``(..., T, R)``, optional
         :math:`\eta_i`.
+    amplitudes : array, shape ``(R, P)``, optional
+        Factor of each of the `P` terms of a sum in each output (``P = 1`` for another model), so that outputs mix the
+        same processes in their own proportions. Zero switches a term off. Default: ones.
     transitions : Transitions, optional
         What ``discretize(sde, np.diff(times, prepend=times[0]))`` returns, for repeated use, or with torch tensors that
         carry gradients. Default: computed here.
@@ -175,6 +187,8 @@ def kalman_filter(
     check_model(sde)
     t = check_times(times)
     obs = gather(len(t), y, noise_var, precision, information)
+    if amplitudes is not None:
+        obs = replace(obs, scale=expand_amplitudes(sde, amplitudes, obs.n_copies))
     if transitions is None:
         transitions = discretize(sde, np.diff(t, prepend=t[0]))
     mean, cov, log_z = filter_pass(transitions, obs)
@@ -278,4 +292,6 @@ def interpolate(smoothed: SmootherResult, times: Array) -> Moments:
     before = np.where(left >= 0, new - knots[np.maximum(left, 0)], 0.0)
     after = np.where(left + 1 < len(knots), knots[np.minimum(left + 1, len(knots) - 1)] - new, 0.0)
     first, second = discretize(filtered.sde, before), discretize(filtered.sde, after)
-    return _moments(filtered.observations, *interpolate_pass(left, first, second, smoothed._all()))
+    obs = filtered.observations
+    scale = state_scale(obs, filtered.sde.n_states)
+    return _moments(obs, *interpolate_pass(left, first, second, scale, smoothed._all()))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from structkit._backend.kernels import kalman, packed
 from structkit._backend.namespace import is_torch
 from structkit._core.types import Array
+from structkit.statespace.amplitudes import term_of_state
+from structkit.statespace.engine import state_scale
 from structkit.statespace.filtering import FilterResult, SmootherResult, kalman_filter, rts_smoother
 from structkit.statespace.sde import LinearSDE
 from structkit.statespace.transitions import parameter_gradient
 
-__all__ = ["LogLikelihood", "likelihood_gradient", "log_likelihood"]
+__all__ = ["LikelihoodGradient", "LogLikelihood", "likelihood_gradient", "log_likelihood"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,21 @@ class LogLikelihood:
     value: Array
     gradient: np.ndarray
     noise_gradient: Array | None
+
+
+class LikelihoodGradient(NamedTuple):
+    """Gradient of a log likelihood.
+
+    Attributes
+    ----------
+    parameters : array, shape ``(..., p)``
+        Derivatives in the logarithms of ``sde.parameters``.
+    amplitudes : array, shape ``(..., R, P)``
+        Derivatives in the logarithms of the amplitudes of the terms in each output.
+    """
+
+    parameters: np.ndarray
+    amplitudes: np.ndarray
 
 
 def log_likelihood(
@@ -96,10 +114,11 @@ def log_likelihood(
     if not grad:
         return filtered.log_likelihood
     smoothed = rts_smoother(filtered)
-    return LogLikelihood(filtered.log_likelihood, likelihood_gradient(smoothed), _noise_gradient(smoothed))
+    slopes = likelihood_gradient(smoothed)
+    return LogLikelihood(filtered.log_likelihood, slopes.parameters, _noise_gradient(smoothed))
 
 
-def likelihood_gradient(smoothed: SmootherResult) -> np.ndarray:
+def likelihood_gradient(smoothed: SmootherResult) -> LikelihoodGradient:
     """Return the gradient of the log likelihood that belongs to a posterior.
 
     Parameters
@@ -109,9 +128,8 @@ def likelihood_gradient(smoothed: SmootherResult) -> np.ndarray:
 
     Returns
     -------
-    gradient : array, shape ``(..., p)``
-        Derivatives in the logarithms of ``sde.parameters``: what ``log_likelihood(..., grad=True)`` returns, for those
-        who have the posterior already.
+    gradient : LikelihoodGradient
+        In the parameters of the model, which ``log_likelihood(..., grad=True)`` returns too, and in the amplitudes.
 
     Raises
     ------
@@ -122,7 +140,7 @@ def likelihood_gradient(smoothed: SmootherResult) -> np.ndarray:
     --------
     >>> from structkit.statespace import kalman_filter, matern_sde, rts_smoother
     >>> filtered = kalman_filter(matern_sde(0.5), [0.0, 1.0, 2.0], [0.3, 0.2, -1.0], noise_var=0.1)
-    >>> likelihood_gradient(rts_smoother(filtered)).round(4)
+    >>> likelihood_gradient(rts_smoother(filtered)).parameters.round(4)
     array([ 0.0336, -0.7829])
     """
     if not isinstance(smoothed, SmootherResult):
@@ -134,13 +152,17 @@ def likelihood_gradient(smoothed: SmootherResult) -> np.ndarray:
     steps = np.diff(filtered.times, prepend=filtered.times[0])
     arrays = (filtered.state_mean, filtered.state_cov, smoothed.score, smoothed.curvature)
     flat = [packed(x.reshape(-1, *x.shape[len(batch) :])) for x in arrays]
-    a = packed(filtered.transitions.A, flat[0].dtype)
-    grad_a, grad_q, grad_p0 = np.empty_like(a), np.empty_like(a), np.empty_like(a[0])
-    rows = np.empty((len(flat[0]), len(filtered.sde.parameters)))
+    step, obs, sde = filtered.transitions, filtered.observations, filtered.sde
+    scale = state_scale(obs, sde.n_states)
+    a, q, p0, factors = (packed(x, flat[0].dtype) for x in (step.A, step.Q, step.Pinf, scale))
+    grad_a, grad_q, grad_p0, grad_scale = np.empty_like(a), np.empty_like(a), np.empty_like(p0), np.empty_like(factors)
+    terms = np.eye(int(term_of_state(sde)[-1]) + 1)[term_of_state(sde)]
+    rows, slopes = np.empty((len(flat[0]), len(sde.parameters))), np.empty((len(flat[0]), len(scale), terms.shape[1]))
     for b in range(len(rows)):
-        kalman().gradient(a, *(x[b] for x in flat), grad_a, grad_q, grad_p0)
-        rows[b] = parameter_gradient(filtered.sde, steps, grad_a, grad_q, grad_p0)
-    return rows.reshape(*batch, rows.shape[1])
+        kalman().gradient(a, q, p0, factors, *(x[b] for x in flat), grad_a, grad_q, grad_p0, grad_scale)
+        rows[b] = parameter_gradient(sde, steps, grad_a, grad_q, grad_p0)
+        slopes[b] = (grad_scale * factors) @ terms
+    return LikelihoodGradient(rows.reshape(*batch, rows.shape[1]), slopes.reshape(*batch, *slopes.shape[1:]))
 
 
 def _noise_gradient(smoothed: SmootherResult) -> Array | None:
@@ -152,6 +174,3 @@ def _noise_gradient(smoothed: SmootherResult) -> Array | None:
     residual = np.where(missing, 0.0, obs.y - smoothed.mean)
     terms = (residual * residual + smoothed.var) / obs.noise_var - 1
     return np.where(missing, 0.0, terms).sum(-1) / 2
-
-
-_gradient = likelihood_gradient

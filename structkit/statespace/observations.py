@@ -33,12 +33,15 @@ class Observations:
         Precision times observed value.
     y, noise_var : array, shape ``(..., T)``, or None
         The values as they were given, NaN where missing, and the variance of their noise.
+    scale : array, shape ``(R, s)``, or None
+        Factor of every state of every output; None for ones.
     """
 
     precision: Array
     information: Array
     y: Array | None = None
     noise_var: Array | None = None
+    scale: np.ndarray | None = None
 
     @property
     def n_copies(self) -> int:

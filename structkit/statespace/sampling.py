@@ -11,7 +11,7 @@ from structkit._backend.namespace import is_torch
 from structkit._core.random import check_random_state
 from structkit._core.types import Array, RandomState
 from structkit._core.validation import check_memory
-from structkit.statespace.engine import filter_pass, marginal_pass, smooth_pass
+from structkit.statespace.engine import filter_pass, marginal_pass, smooth_pass, state_scale
 from structkit.statespace.filtering import FilterResult, SmootherResult
 from structkit.statespace.observations import Observations, check_times
 from structkit.statespace.sde import LinearSDE
@@ -70,15 +70,16 @@ def check_count(n: int) -> int:
     return int(n)
 
 
-def _paths(transitions: Transitions, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw outputs ``(n, T)`` of the prior at ordered times."""
+def _paths(transitions: Transitions, n: int, rng: np.random.Generator, scale: np.ndarray | float = 1.0) -> np.ndarray:
+    """Draw outputs ``(n, T)`` of the prior at ordered times; `scale`, shape ``(n, s)``, are factors of the states."""
     a, q = packed(transitions.A), packed(transitions.Q)
     check_memory(8 * n * a.shape[0] * a.shape[1], f"{n} paths of {a.shape[0]} states")
     noise = rng.standard_normal((n, *a.shape[:2]))
     noise[:, 0] = noise[:, 0] @ semidefinite_root(np.asarray(transitions.Pinf)[None])[0].T
     noise[:, 1:] = np.einsum("tkl,ntl->ntk", semidefinite_root(q[1:]), noise[:, 1:])
     kalman().propagate(a, noise)
-    return noise @ np.asarray(transitions.H)
+    output = np.broadcast_to(np.asarray(transitions.H), (n, a.shape[1]))
+    return (noise * (scale * output)[:, None, :]).sum(axis=-1)
 
 
 def semidefinite_root(a: np.ndarray) -> np.ndarray:
@@ -173,14 +174,15 @@ def _placed(obs: Observations, where: np.ndarray, n: int) -> Observations:
     precision = np.zeros((*obs.batch, n, copies, copies), obs.precision.dtype)  # type: ignore[call-overload]
     information = np.zeros((*obs.batch, n, copies), obs.information.dtype)  # type: ignore[call-overload]
     precision[..., where, :, :], information[..., where, :] = obs.precision, obs.information
-    return Observations(precision, information, obs.y, obs.noise_var)
+    return Observations(precision, information, obs.y, obs.noise_var, obs.scale)
 
 
 def _draw(transitions: Transitions, obs: Observations, rng: np.random.Generator) -> np.ndarray:
     """Return one draw ``(..., T, R)`` for every series of the batch."""
     precision = np.asarray(obs.precision)
     n_paths = int(np.prod(obs.batch)) * obs.n_copies
-    f = _paths(transitions, n_paths, rng).reshape(*obs.batch, obs.n_copies, -1).swapaxes(-1, -2)
+    scale = np.tile(state_scale(obs, len(np.asarray(transitions.H))), (n_paths // obs.n_copies, 1))
+    f = _paths(transitions, n_paths, rng, scale).reshape(*obs.batch, obs.n_copies, -1).swapaxes(-1, -2)
     flat = precision.reshape(-1, obs.n_copies, obs.n_copies)
     noise = np.einsum("trc,tc->tr", semidefinite_root(flat), rng.standard_normal(flat.shape[:2])).reshape(f.shape)
     simulated = np.einsum("...rc,...c->...r", precision, f) + noise

@@ -48,13 +48,12 @@ def pack(model: FittedTensor) -> dict[str, object]:
     for k, f in enumerate(posterior.functions):
         out[f"levels_{k}"] = f.levels
         out[f"precision_{k}"], out[f"information_{k}"] = f.messages
-        out[f"center_{k}"] = f.prior.center
+        out[f"shares_{k}"] = f.shares
         out[f"mode_{k}"] = {
             "prior": to_values(f.prior.sde),
             "origin": f.prior.origin,
             "unit": f.prior.unit,
             "sde": to_values(f.sde),
-            "log_amplitude": f.log_amplitude,
             "rank": f.rank,
             "effect": f.effect,
         }
@@ -87,9 +86,9 @@ def _unpack(cls: type[_T], v: Mapping[str, Any]) -> _T:
 
 def _functions(v: Mapping[str, Any], k: int) -> ModeFunctions:
     mode = v[f"mode_{k}"]
-    prior = ModePrior(from_values(mode["prior"]), v[f"center_{k}"], mode["origin"], mode["unit"])
+    prior = ModePrior(from_values(mode["prior"]), mode["origin"], mode["unit"])
     functions = ModeFunctions(prior, v[f"levels_{k}"], mode["rank"], mode["effect"])
-    functions.sde, functions.log_amplitude = from_values(mode["sde"]), mode["log_amplitude"]
+    functions.sde, functions.shares = from_values(mode["sde"]), v[f"shares_{k}"]
     functions.solve(v[f"precision_{k}"], v[f"information_{k}"])
     return functions
 

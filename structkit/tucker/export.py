@@ -26,7 +26,7 @@ def draw(fitted: Fitted, X: np.ndarray, n_samples: int, rng: np.random.Generator
     for f, t in zip(posterior.functions, levels, strict=True):
         assert f.smoothed is not None
         drawn = sample_paths(f.smoothed, n_samples, times=f.prior.times(t), random_state=rng)
-        paths.append(np.asarray(drawn) * f.scale)
+        paths.append(np.asarray(drawn))
     out = np.empty((n_samples, len(X)))
     for s in range(n_samples):
         core = posterior.core.copied(carry=False)

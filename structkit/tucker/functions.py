@@ -10,7 +10,6 @@ import scipy.optimize
 from structkit.statespace import (
     LinearSDE,
     SmootherResult,
-    discretize,
     interpolate,
     kalman_filter,
     likelihood_gradient,
@@ -22,9 +21,8 @@ from structkit.tucker.priors import ModePrior
 
 __all__ = ["ModeFunctions", "Moments"]
 
-# Bounds of log length-scales, log variances and log amplitudes: beyond them nothing changes any more.
+# Bounds of the search around where it starts, in logarithms: beyond them nothing changes any more.
 _BOUND = 9.0
-_AMPLITUDE_SPREAD = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,20 +50,14 @@ class Moments:
     cross: np.ndarray | None = None
 
     @classmethod
-    def of(cls, mean: np.ndarray, cov: np.ndarray, scale: np.ndarray, rank: int) -> Moments:
-        """Moments from means ``(I, C)`` and covariances of unit functions times `scale`; C is the rank or one more."""
-        f = np.ascontiguousarray(mean * scale)
-        second = cov * np.outer(scale, scale) + f[:, :, None] * f[:, None, :]
-        if len(scale) == rank:
-            return cls(f, pack(second))
-        u = np.ascontiguousarray(f[:, :rank])
-        return cls(
-            u,
-            pack(second[:, :rank, :rank]),
-            f[:, rank].copy(),
-            second[:, rank, rank].copy(),
-            second[:, :rank, rank].copy(),
-        )
+    def of(cls, mean: np.ndarray, cov: np.ndarray, rank: int) -> Moments:
+        """Moments from means ``(I, C)`` and covariances; `C` is the rank, or one more with a main effect."""
+        second = cov + mean[:, :, None] * mean[:, None, :]
+        if mean.shape[1] == rank:
+            return cls(np.ascontiguousarray(mean), pack(second))
+        u, effect = np.ascontiguousarray(mean[:, :rank]), mean[:, rank].copy()
+        own, cross = second[:, rank, rank].copy(), second[:, :rank, rank].copy()
+        return cls(u, pack(second[:, :rank, :rank]), effect, own, cross)
 
 
 class ModeFunctions:
@@ -80,12 +72,17 @@ class ModeFunctions:
     rank : int
         Number of functions of the multilinear part.
     effect : bool
-        Whether a main effect is added, with an amplitude that is learned.
+        Whether a main effect is added.
 
     Attributes
     ----------
+    sde : LinearSDE
+        Processes that every function mixes.
+    shares : array, shape ``(C, P)``
+        Logarithms of the amplitudes of the `P` processes in each of the `C` functions, the main effect last. Functions
+        of the multilinear part are scaled to unit variance, since the weights carry their size.
     messages : tuple of array, shapes ``(I, C, C)``, ``(I, C)``
-        Precision and information of all observations; C functions, the main effect last.
+        Precision and information of all observations.
     carried : tuple of array, or None
         The part of it that comes from earlier observations and stays as it is.
     kl : float
@@ -96,7 +93,7 @@ class ModeFunctions:
         self.prior, self.levels, self.rank, self.effect = prior, levels, rank, effect
         self.times = prior.times(levels)
         self.sde: LinearSDE = prior.sde
-        self.log_amplitude = 0.0
+        self.shares = np.zeros((rank + effect, len(prior.variances)))
         self.kl = 0.0
         self.smoothed: SmootherResult | None = None
         self.moments: Moments
@@ -106,83 +103,62 @@ class ModeFunctions:
     @property
     def state(self) -> tuple[object, ...]:
         """Everything that changes; assigning it brings that state back."""
-        return self.sde, self.log_amplitude, self.kl, self.smoothed, self.moments, self.messages
+        return self.sde, self.shares, self.kl, self.smoothed, self.moments, self.messages
 
     @state.setter
     def state(self, value: tuple[object, ...]) -> None:
-        self.sde, self.log_amplitude, self.kl, self.smoothed, self.moments, self.messages = value  # type: ignore[assignment]
-
-    @property
-    def scale(self) -> np.ndarray:
-        """Amplitudes of the functions: one, and that of the main effect."""
-        return np.append(np.ones(self.rank), np.exp(self.log_amplitude)) if self.effect else np.ones(self.rank)
+        self.sde, self.shares, self.kl, self.smoothed, self.moments, self.messages = value  # type: ignore[assignment]
 
     def solve(self, precision: np.ndarray, information: np.ndarray) -> None:
         """Set the posterior for observations in information form, shapes ``(I, C, C)``, ``(I, C)``."""
         self.messages = precision, information
-        scale = self.scale
-        lam, eta = precision * np.outer(scale, scale), information * scale
-        filtered = kalman_filter(self.sde, self.times, precision=lam, information=eta)
-        self.smoothed = rts_smoother(filtered)
+        self.smoothed = self._smooth(self.sde, self.shares, precision, information)
         f, cov = np.asarray(self.smoothed.mean), np.asarray(self.smoothed.cov)
         second = cov + f[:, :, None] * f[:, None, :]
         # KL(q | p) = E_q[log factors] - log Z
-        self.kl = float(np.sum(eta * f) - np.sum(lam * second) / 2) - float(np.asarray(filtered.log_z))
+        log_z = float(np.asarray(self.smoothed.filtered.log_z))
+        self.kl = float(np.sum(information * f) - np.sum(precision * second) / 2) - log_z
         if self.carried is not None:
-            lam0, eta0 = self.carried[0] * np.outer(scale, scale), self.carried[1] * scale
-            self.kl -= float(np.sum(eta0 * f) - np.sum(lam0 * second) / 2)
-        self.moments = Moments.of(f, cov, scale, self.rank)
+            self.kl -= float(np.sum(self.carried[1] * f) - np.sum(self.carried[0] * second) / 2)
+        self.moments = Moments.of(f, cov, self.rank)
+
+    def _smooth(
+        self, sde: LinearSDE, shares: np.ndarray, precision: np.ndarray, information: np.ndarray
+    ) -> SmootherResult:
+        amplitudes = self.prior.amplitudes(shares, self.rank)
+        return rts_smoother(
+            kalman_filter(sde, self.times, precision=precision, information=information, amplitudes=amplitudes)
+        )
 
     def log_prior(self) -> float:
-        """Log prior of kernel parameters and amplitude, up to a constant."""
-        value = self.prior.log_density(np.log(self.sde.parameters))[0]
-        return value - 0.5 * (self.log_amplitude / _AMPLITUDE_SPREAD) ** 2 if self.effect else value
+        """Log prior of the parameters of the kernel, up to a constant."""
+        return self.prior.log_density(self.sde, self.shares)[0]
 
     def learn(self, precision: np.ndarray, information: np.ndarray, max_iter: int) -> None:
-        """Improve kernel parameters and amplitude by the exact evidence of the mode; never make it worse."""
-        theta0 = np.log(self.sde.parameters)
-        start = np.append(theta0, self.log_amplitude) if self.effect else theta0
-        if len(start) == 0:
-            return
+        """Improve the parameters of the kernel by the exact evidence of the mode; never make it worse."""
+        prior = self.prior
+        start = np.concatenate([prior.free(self.sde), self.shares.ravel()])
 
         def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-            return self._objective(x, precision, information)
+            sde, shares = self._model(x)
+            smoothed = self._smooth(sde, shares, precision, information)
+            density, slope = prior.log_density(sde, shares)
+            value = float(np.asarray(smoothed.filtered.log_z)) + density
+            found = likelihood_gradient(smoothed)
+            inner = prior.through_amplitudes(shares, self.rank, found.amplitudes)
+            return -value, -(np.concatenate([prior.select(found.parameters), inner.ravel()]) + slope)
 
-        bounds = [(t - _BOUND, t + _BOUND) for t in self.prior.center]
-        bounds += [(-_BOUND, _BOUND)] if self.effect else []
         first = objective(start)[0]
+        bounds = [(x - _BOUND, x + _BOUND) for x in (*prior.center, *np.zeros(self.shares.size))]
         options = {"maxiter": max_iter, "maxfun": 3 * max_iter}
         found = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         if np.isfinite(found.fun) and found.fun < first:
-            self.sde, self.log_amplitude = self._model(found.x)
+            self.sde, self.shares = self._model(found.x)
 
-    def _model(self, x: np.ndarray) -> tuple[LinearSDE, float]:
-        """Process of unit variance and log amplitude for a point of the search."""
-        theta, amplitude = (x[:-1], float(x[-1])) if self.effect else (x, 0.0)
-        sde = self.sde.with_parameters(np.exp(theta))
-        return (self._variance / _variance(sde)) * sde, amplitude
-
-    @property
-    def _variance(self) -> float:
-        return _variance(self.prior.sde)
-
-    def _objective(self, x: np.ndarray, precision: np.ndarray, information: np.ndarray) -> tuple[float, np.ndarray]:
-        """Minus log evidence and log prior, and the gradient."""
-        sde, amplitude = self._model(x)
-        scale = np.append(np.ones(self.rank), np.exp(amplitude)) if self.effect else np.ones(self.rank)
-        lam, eta = precision * np.outer(scale, scale), information * scale
-        filtered = kalman_filter(sde, self.times, precision=lam, information=eta)
-        smoothed = rts_smoother(filtered)
-        density, slope = self.prior.log_density(np.log(sde.parameters))
-        value = float(np.asarray(filtered.log_z)) + density
-        gradient = _through_normalisation(sde, likelihood_gradient(smoothed) + slope)
-        if self.effect:
-            f = smoothed.mean
-            second = smoothed.cov[:, -1, :] + f[:, -1:] * f
-            pull = np.sum(eta[:, -1] * f[:, -1]) - np.sum(lam[:, -1, :] * second)
-            value -= 0.5 * (amplitude / _AMPLITUDE_SPREAD) ** 2
-            gradient = np.append(gradient, pull - amplitude / _AMPLITUDE_SPREAD**2)
-        return -value, -gradient
+    def _model(self, x: np.ndarray) -> tuple[LinearSDE, np.ndarray]:
+        """Processes and shares for a point of the search."""
+        n = len(self.prior.center)
+        return self.prior.with_free(self.sde, x[:n]), x[n:].reshape(self.shares.shape)
 
     def extended(self, levels: np.ndarray) -> ModeFunctions:
         """Return the same posterior over more levels, its messages carried as those of earlier observations."""
@@ -192,26 +168,26 @@ class ModeFunctions:
         carried = np.zeros((len(union), *precision.shape[1:])), np.zeros((len(union), precision.shape[1]))
         carried[0][at], carried[1][at] = precision, information
         out = ModeFunctions(self.prior, union, self.rank, self.effect)
-        out.sde, out.log_amplitude, out.carried = self.sde, self.log_amplitude, carried
+        out.sde, out.shares, out.carried = self.sde, self.shares, carried
         out.solve(*carried)
         return out
 
     def moved(self, levels: np.ndarray) -> ModeFunctions:
         """Return the same functions over other levels, with the moments they have there."""
         out = ModeFunctions(self.prior, levels, self.rank, self.effect)
-        out.sde, out.log_amplitude = self.sde, self.log_amplitude
+        out.sde, out.shares = self.sde, self.shares
         out.moments = self.at(levels)
         return out
 
     def at(self, levels: np.ndarray) -> Moments:
         """Moments at any coordinates, exact between, at, before and after the levels."""
         found = self._interpolated(levels)
-        return Moments.of(np.asarray(found.mean), np.asarray(found.cov), self.scale, self.rank)
+        return Moments.of(np.asarray(found.mean), np.asarray(found.cov), self.rank)
 
     def marginals(self, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations of all functions, the main effect last, shape ``(I, C)`` each."""
         found = self._interpolated(levels)
-        return np.asarray(found.mean) * self.scale, np.sqrt(np.maximum(np.asarray(found.var), 0.0)) * self.scale
+        return np.asarray(found.mean), np.sqrt(np.maximum(np.asarray(found.var), 0.0))
 
     def _interpolated(self, levels: np.ndarray) -> StateMoments:
         assert self.smoothed is not None
@@ -222,16 +198,3 @@ class ModeFunctions:
         """Length-scales of the kernel in units of the coordinate."""
         chosen = [name.split(".")[-1] == "lengthscale" for name in self.sde.parameter_names]
         return self.prior.unit * self.sde.parameters[chosen]
-
-
-def _variance(sde: LinearSDE) -> float:
-    """Variance of the output."""
-    return float(sde.H @ sde.Pinf @ sde.H)
-
-
-def _through_normalisation(sde: LinearSDE, gradient: np.ndarray) -> np.ndarray:
-    """Gradient in log parameters whose common factor of the variance is divided out."""
-    slopes = discretize(sde, np.zeros(1), grad=True).dPinf
-    share = np.array([sde.H @ d @ sde.H for d in np.asarray(slopes)]) / _variance(sde)
-    moved = np.log((2.0 * sde).parameters / sde.parameters) / np.log(2.0)
-    return gradient - share * float(moved @ gradient)

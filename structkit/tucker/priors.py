@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from structkit.statespace import LinearSDE, constant_sde, matern_sde, white_sde
+from structkit.statespace import LinearSDE, constant_sde, matern_sde, term_variances, white_sde
 
 __all__ = ["KERNELS", "ModePrior", "mode_prior"]
 
@@ -14,46 +15,86 @@ _ORDERS = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}
 KERNELS = (*_ORDERS, "discrete")
 # Log-normal priors: wide, but a length-scale far below the spacing of the levels or far above the range has to pay.
 _SPREAD = 1.5
+_SHARE_SPREAD = 2.0
 _LONG, _SHORT = 1.0, 0.1
 
 
 @dataclass(frozen=True)
 class ModePrior:
-    """Prior of the functions of one mode: unit variance, in coordinates ``(x - origin) / unit``.
+    """Prior of the functions of one mode: mixtures of the terms of a process, in coordinates ``(x - origin) / unit``.
 
     Attributes
     ----------
     sde : LinearSDE
-        The process; its variance is one for named kernels and kept as given for a user's own.
-    center : array, shape ``(p,)``
-        Medians of the log-normal priors of the parameters, as logarithms.
+        The process, a sum of `P` terms.
     origin, unit : float
         Zero and unit of the process's time, in units of the coordinate.
     """
 
     sde: LinearSDE
-    center: np.ndarray
     origin: float
     unit: float
+
+    @cached_property
+    def variances(self) -> np.ndarray:
+        """Variance of each term, which learning leaves as it is, shape ``(P,)``."""
+        return term_variances(self.sde)
+
+    @cached_property
+    def _is_free(self) -> np.ndarray:
+        """Which parameters are learned: all that do not scale a term, since amplitudes do that."""
+        return (2.0 * self.sde).parameters == self.sde.parameters
+
+    @cached_property
+    def center(self) -> np.ndarray:
+        """Medians of the log-normal priors of the free parameters, as logarithms."""
+        return self.free(self.sde)
 
     def times(self, x: np.ndarray) -> np.ndarray:
         """Coordinates as times of the process."""
         return (x - self.origin) / self.unit
 
-    def log_density(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Log prior of the log parameters (up to a constant), and its gradient."""
-        z = (theta - self.center) / _SPREAD
-        return -0.5 * float(z @ z), -z / _SPREAD
+    def select(self, values: np.ndarray) -> np.ndarray:
+        """Entries that belong to free parameters."""
+        return values[self._is_free]
+
+    def free(self, sde: LinearSDE) -> np.ndarray:
+        """Logarithms of the free parameters."""
+        return self.select(np.log(sde.parameters))
+
+    def with_free(self, sde: LinearSDE, theta: np.ndarray) -> LinearSDE:
+        """The process with other free parameters."""
+        values = sde.parameters
+        values[self._is_free] = np.exp(theta)
+        return sde.with_parameters(values)
+
+    def amplitudes(self, shares: np.ndarray, rank: int) -> np.ndarray:
+        """Amplitudes ``(C, P)`` of the terms; the first `rank` functions have unit variance."""
+        out = np.exp(shares)
+        out[:rank] /= np.sqrt(out[:rank] ** 2 @ self.variances)[:, None]
+        return out
+
+    def through_amplitudes(self, shares: np.ndarray, rank: int, gradient: np.ndarray) -> np.ndarray:
+        """Gradient in the shares from that in the log amplitudes."""
+        out = gradient.copy()
+        part = self.amplitudes(shares, rank)[:rank] ** 2 * self.variances
+        out[:rank] -= part * gradient[:rank].sum(axis=1, keepdims=True)
+        return out
+
+    def log_density(self, sde: LinearSDE, shares: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log prior of free parameters and shares, up to a constant, and its gradient."""
+        z, w = (self.free(sde) - self.center) / _SPREAD, shares.ravel() / _SHARE_SPREAD
+        return -0.5 * float(z @ z + w @ w), -np.concatenate([z / _SPREAD, w / _SHARE_SPREAD])
 
 
 def mode_prior(kernel: str | LinearSDE, levels: np.ndarray) -> ModePrior:
     """Return the prior of one mode for a kernel's name, or for a process in units of the coordinate."""
     if isinstance(kernel, LinearSDE):
-        return ModePrior(kernel, np.log(kernel.parameters), 0.0, 1.0)
+        return ModePrior(kernel, 0.0, 1.0)
     span = float(levels[-1] - levels[0])
     if kernel == "discrete":
-        sde = constant_sde(1 / 2) + white_sde(1 / 2)
+        sde = constant_sde() + white_sde()
     else:
         nu = _ORDERS[kernel]
-        sde = constant_sde(1 / 3) + matern_sde(nu, _LONG, 1 / 3) + matern_sde(nu, _SHORT, 1 / 3)
-    return ModePrior(sde, np.log(sde.parameters), float(levels[0]), span if span > 0 else 1.0)
+        sde = constant_sde() + matern_sde(nu, _LONG) + matern_sde(nu, _SHORT)
+    return ModePrior(sde, float(levels[0]), span if span > 0 else 1.0)

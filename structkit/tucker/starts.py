@@ -38,7 +38,7 @@ def start_functions(
     mean, cov = np.zeros((len(t), size)), np.zeros((len(t), size, size))
     mean[:, :rank] = 1 + _DEVIATION * smooth
     cov[:, range(rank), range(rank)] = _VARIANCE
-    functions.moments = Moments.of(mean, cov, np.ones(size), rank)
+    functions.moments = Moments.of(mean, cov, rank)
     return functions
 
 
