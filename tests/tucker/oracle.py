@@ -16,7 +16,7 @@ from structkit.tucker.noise import Noise, StudentNoise
 from structkit.tucker.packing import pack, unpack
 from structkit.tucker.priors import mode_prior
 from structkit.tucker.starts import start_core, start_functions
-from tests.statespace.oracle import dense, matern
+from tests.statespace.oracle import Dense, matern
 
 LOG_2PI = np.log(2 * np.pi)
 
@@ -42,48 +42,58 @@ def entries(rng, n_modes, n=40, n_levels=5):
 # ---- functions of one mode --------------------------------------------------------------------------------------
 
 
-def kappa(sde):
-    """Covariance function of a constant plus a long and a short Matern process, from the parameters by name."""
-    values = dict(zip(sde.parameter_names, sde.parameters, strict=True))
-    by_part = {}
-    for name, value in values.items():
-        part, _, kind = name.rpartition(".")
-        by_part.setdefault(part, {})[kind] = value
-    nu = sde_order(sde)
-    terms = [
+def terms(sde):
+    """Covariance functions of the terms of a constant plus a long and a short Matern process, without amplitudes."""
+    by_term = {}
+    for name, value in zip(sde.parameter_names, sde.parameters, strict=True):
+        term, _, kind = name.rpartition(".")
+        by_term.setdefault(term, {})[kind] = value
+    nu = {3: 0.5, 5: 1.5, 7: 2.5, 1: 0.5}[sde.n_states]
+    return [
         matern(nu, v["lengthscale"], v["variance"]) if "lengthscale" in v else _constant(v["variance"])
-        for v in by_part.values()
+        for v in by_term.values()
     ]
-    return lambda d: sum(term(d) for term in terms)
-
-
-def sde_order(sde):
-    """Smoothness of the two Matern processes, from the number of states."""
-    return {3: 0.5, 5: 1.5, 7: 2.5}[sde.F.shape[0]]
 
 
 def _constant(variance):
     return lambda d: variance + 0 * d
 
 
+def dense_prior(functions, s, t):
+    """Covariances ``(S, C, T, C)`` of the functions of a mode at two lists of times."""
+    d = s[:, None] - t[None, :]
+    squares = np.array([term(d) for term in terms(functions.sde)])
+    size = functions.rank + functions.effect
+    out = np.zeros((len(s), size, len(t), size))
+    for c, amplitude in enumerate(functions.prior.amplitudes(functions.shares, functions.rank)):
+        out[:, c, :, c] = np.tensordot(amplitude**2, squares, axes=1)
+    return out
+
+
 def dense_functions(functions, new=None):
-    """Mean ``(S, C)`` and covariance ``(S, C, S, C)`` of the unit functions of a mode, and their log Z."""
+    """Mean ``(S, C)`` and covariance ``(S, C, S, C)`` of the functions of a mode, at its levels or new coordinates."""
     precision, information = functions.messages
-    scale = functions.scale
-    times = functions.times if new is None else functions.prior.times(new)
-    observed = precision * np.outer(scale, scale), information * scale
-    return dense(kappa(functions.sde), functions.times, *observed, times)
+    n, copies = information.shape
+    times = functions.times
+    there = times if new is None else functions.prior.times(new)
+    blocks = np.zeros((n, copies, n, copies))
+    blocks[np.arange(n), :, np.arange(n), :] = precision
+    pairs = ((times, times), (there, times), (there, there))
+    prior, cross, beyond = (dense_prior(functions, s, t).reshape(len(s) * copies, -1) for s, t in pairs)
+    model = Dense(prior, cross, blocks.reshape(n * copies, -1), information.ravel())
+    mean, cov = model.moments(beyond)
+    return mean.reshape(-1, copies), cov.reshape(len(there), copies, len(there), copies)
 
 
 def dense_kl(functions):
     """Divergence of the functions of a mode from their prior."""
-    mean, cov, _ = dense_functions(functions)
-    n, copies = mean.shape
-    prior = np.kron(kappa(functions.sde)(functions.times[:, None] - functions.times), np.eye(copies))
-    flat, joint = mean.ravel(), cov.reshape(n * copies, n * copies)
+    mean, cov = dense_functions(functions)
+    size = mean.size
+    prior = dense_prior(functions, functions.times, functions.times).reshape(size, size)
+    flat, joint = mean.ravel(), cov.reshape(size, size)
     inverse = np.linalg.inv(prior)
     logs = np.linalg.slogdet(prior)[1] - np.linalg.slogdet(joint)[1]
-    return 0.5 * (np.sum(inverse * joint) + flat @ inverse @ flat - len(flat) + logs)
+    return 0.5 * (np.sum(inverse * joint) + flat @ inverse @ flat - size + logs)
 
 
 def random_moments(rng, n_levels, rank, effect):
@@ -91,7 +101,7 @@ def random_moments(rng, n_levels, rank, effect):
     size = rank + effect
     roots = rng.normal(size=(n_levels, size, size)) / 2
     cov = roots @ roots.transpose(0, 2, 1)
-    return Moments.of(rng.normal(size=(n_levels, size)), cov, rng.uniform(0.5, 2.0, size), rank)
+    return Moments.of(rng.normal(size=(n_levels, size)), cov, rank)
 
 
 # ---- sums over entries ------------------------------------------------------------------------------------------
