@@ -29,9 +29,10 @@ def reconsider(
     Fewer columns than that are the sparsest solution, in general; more need not be. The columns are tried in the order
     of what each would gain alone, until one leads to a better solution that is no longer crowded.
     """
+    if all(len(c) >= m for c, m in zip(active.columns, problem.rows, strict=True)) and len(problem.rows) > 1:
+        return active, result  # as many columns as rows in every mode: nothing is sparse here
     for mode, m in enumerate(problem.rows):
-        # Where there are as many columns as rows, nothing is sparse.
-        if not m <= 2 * len(active.columns[mode]) < 2 * m or len(active.columns[mode]) == 1:
+        if 2 * len(active.columns[mode]) < m or len(active.columns[mode]) == 1:
             continue
         for column, gamma in _firsts(problem, active, mode):
             trial = active.copy()
