@@ -13,8 +13,8 @@ from structkit.tucker.inference import Posterior
 
 __all__ = ["Ascent", "best_start"]
 
-# Kernels are improved in every third sweep, by this many steps: they change slowly, and a step costs a filter pass.
-_LEARN_EVERY, _LEARN_STEPS = 3, 3
+# Kernels are improved in every second sweep, by this many steps: they change slowly, and a step costs a filter pass.
+_LEARN_EVERY, _LEARN_STEPS = 2, 4
 # Extrapolation begins after the first sweeps, where directions still turn.
 _PLAIN_SWEEPS = 5
 _LONGEST = 30.0
