@@ -91,7 +91,7 @@ def refine_offgrid(
     References
     ----------
     .. [1] Golub, Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems whose variables
-       separate", SIAM J. Numer. Anal. 10, 1973.
+       separate", SIAM Journal on Numerical Analysis 10, 1973.
 
     Examples
     --------
