@@ -23,6 +23,7 @@ TITLES = {
     "solvers": "Solves, determinants and evidence",
     "statespace": "State-space models",
     "tensor": "Tensors",
+    "tucker": "Functional tensors",
 }
 PACKAGES = (
     "structkit",
