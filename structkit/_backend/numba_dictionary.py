@@ -1,8 +1,7 @@
 """Compiled loops of dictionary learning: thresholds, moments and sums over samples in one pass over the samples.
 
-Codes are sparse, so that adding a sample costs one row per nonzero code instead of a dense outer product. Nothing of
-the size of the samples is formed by `add_kronecker`; `add_codes` takes the codes from a matrix product, which beats
-loops.
+Codes are sparse, so that adding a sample costs one row per nonzero code instead of a dense outer product. The codes
+themselves come from matrix products over a portion of samples that fits in cache, which beats loops.
 """
 
 from __future__ import annotations
@@ -64,51 +63,6 @@ def _add_codes(Y, Z, levels, soft, n_nonzero, median, gradient, square, fourth):
 
 
 @_inner
-def _along_axis(source, left, n, right, W, target):  # type: ignore[no-untyped-def]
-    """Write ``target[l, i, r] = sum_k W[k, i] source[l, k, r]``, all flat."""
-    for l in range(left):
-        block = source[l * n * right : (l + 1) * n * right]
-        out = target[l * n * right : (l + 1) * n * right]
-        out[:] = 0
-        if right == 1:
-            for k in range(n):
-                value, row = block[k], W[k * n : (k + 1) * n]
-                for i in range(n):
-                    out[i] += value * row[i]
-            continue
-        for k in range(n):
-            piece = block[k * right : (k + 1) * right]
-            for i in range(n):
-                weight = W[k * n + i]
-                into = out[i * right : (i + 1) * right]
-                for r in range(right):
-                    into[r] += weight * piece[r]
-
-
-@_inner
-def _project(y, factors, starts, sizes, partial, z, work):  # type: ignore[no-untyped-def]
-    """Write to ``partial[m]`` the sample times all factors but that of mode `m`, and to `z` that times all of them."""
-    n_modes, total = sizes.size, y.size
-    for m in range(n_modes):
-        source = y
-        steps = n_modes - 1
-        left = 1
-        for d in range(n_modes):
-            right = total // (left * sizes[d])
-            if d != m:
-                steps -= 1
-                target = partial[m] if steps % 2 == 0 else work
-                W = factors[starts[d] : starts[d] + sizes[d] * sizes[d]]
-                _along_axis(source, left, sizes[d], right, W, target)
-                source = target
-            left *= sizes[d]
-        if n_modes == 1:
-            partial[m, :] = y
-    W = factors[: sizes[0] * sizes[0]]
-    _along_axis(partial[0], 1, sizes[0], total // sizes[0], W, z)
-
-
-@_inner
 def _add_fibres(f, p, partial, starts, sizes, gradients):  # type: ignore[no-untyped-def]
     """Add `f` times the fibre of every mode through the entry `p`."""
     right = partial.shape[1]
@@ -123,23 +77,20 @@ def _add_fibres(f, p, partial, starts, sizes, gradients):  # type: ignore[no-unt
             row[k] += f * values[first + k * right]
 
 
-def _add_kronecker(Y, factors, starts, sizes, levels, soft, n_nonzero, cubic, median, gradients, square, fourth):  # type: ignore[no-untyped-def]
-    total = Y.shape[1]
-    partial = np.empty((sizes.size, total), Y.dtype)
-    z, work, magnitudes = np.empty(total, Y.dtype), np.empty(total, Y.dtype), np.empty(total, Y.dtype)
+def _add_kronecker(partial, Z, starts, sizes, levels, soft, n_nonzero, median, gradients, square, fourth):  # type: ignore[no-untyped-def]
+    total = Z.shape[1]
+    magnitudes = np.empty(total, Z.dtype)
     below = 0
-    for s in range(Y.shape[0]):
-        _project(Y[s], factors, starts, sizes, partial, z, work)
+    for s in range(Z.shape[0]):
+        z = Z[s]
         below += _count_moments(z, median, square, fourth)
-        least = _smallest_kept(z, n_nonzero, magnitudes) if n_nonzero else Y.dtype.type(0)
+        least = _smallest_kept(z, n_nonzero, magnitudes) if n_nonzero else Z.dtype.type(0)
         for p in range(total):
             value = z[p]
-            if cubic:
-                _add_fibres(value * abs(value), p, partial, starts, sizes, gradients)
-            elif (abs(value) >= least) if n_nonzero else (abs(value) > levels[p]):
+            if (abs(value) >= least) if n_nonzero else (abs(value) > levels[p]):
                 if soft:
                     value -= levels[p] if value > 0 else -levels[p]
-                _add_fibres(value, p, partial, starts, sizes, gradients)
+                _add_fibres(value, p, partial[:, s], starts, sizes, gradients)
     return below
 
 
@@ -166,26 +117,26 @@ def add_codes(
 
 
 def add_kronecker(
-    Y: np.ndarray,
-    factors: np.ndarray,
+    partial: np.ndarray,
+    Z: np.ndarray,
     starts: np.ndarray,
     sizes: np.ndarray,
     levels: np.ndarray,
     soft: bool,
     n_nonzero: int,
-    cubic: bool,
     median: float,
     gradients: np.ndarray,
     square: np.ndarray,
     fourth: np.ndarray,
 ) -> int:
-    """Do what `add_codes` does for tensors and one factor per mode, all factors and gradients in flat arrays.
+    """Do what `add_codes` does for tensors with one factor per mode, in one pass for all gradients.
 
-    With `cubic` every code counts, by its square with its sign. Row `i` of the gradient of mode `m` collects the fibres
-    along `m` of the sample, projected on the other factors, at the codes whose `m`-th index is `i`.
+    ``partial[m]`` holds the samples projected on all factors but that of mode `m`, and `Z` the codes, samples as rows.
+    Row `i` of the gradient of mode `m`, in `gradients` from ``starts[m]``, collects the fibres of ``partial[m]`` along
+    `m` at the codes whose `m`-th index is `i`.
     """
-    arrays = "const T[:, ::1], const T[::1], const int64[::1], const int64[::1], const T[::1]"
-    signature = f"int64({arrays}, boolean, int64, boolean, T, T[::1], float64[::1], float64[::1])"
-    kernel = _kernel(_add_kronecker, signature, Y.dtype)
-    limit = Y.dtype.type(median)
-    return kernel(Y, factors, starts, sizes, levels, soft, n_nonzero, cubic, limit, gradients, square, fourth)  # type: ignore[return-value]
+    arrays = "const T[:, :, ::1], const T[:, ::1], const int64[::1], const int64[::1], const T[::1]"
+    signature = f"int64({arrays}, boolean, int64, T, T[::1], float64[::1], float64[::1])"
+    kernel = _kernel(_add_kronecker, signature, Z.dtype)
+    limit = Z.dtype.type(median)
+    return kernel(partial, Z, starts, sizes, levels, soft, n_nonzero, limit, gradients, square, fourth)  # type: ignore[return-value]

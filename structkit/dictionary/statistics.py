@@ -13,7 +13,7 @@ import numpy as np
 from structkit._backend.kernels import packed, use_numba
 from structkit._backend.namespace import get_namespace, is_torch
 from structkit._core.types import Array
-from structkit.kron import multi_mode_product
+from structkit.kron import mode_product, multi_mode_product
 
 __all__ = ["Rule", "Statistics", "accumulate", "portions", "project", "select"]
 
@@ -112,7 +112,7 @@ def accumulate(
 
     Without `moments` their powers and their count may be left out.
     """
-    compiled = isinstance(Y, np.ndarray) and use_numba() and (len(factors) > 1 or not rule.cubic)
+    compiled = isinstance(Y, np.ndarray) and use_numba() and not rule.cubic
     for part in portions(Y):
         if not compiled:
             _add_arrays(into, part, factors, rule, median if moments else None)
@@ -162,17 +162,20 @@ def _add_compiled(into: Statistics, Y: np.ndarray, W: np.ndarray, rule: Rule, me
 
 
 def _add_compiled_kronecker(into: Statistics, Y: Any, factors: Sequence[Any], rule: Rule, median: float) -> None:
-    """Add a portion of tensors in one compiled pass."""
+    """Add a portion of tensors: projections by BLAS, the rest in one compiled pass for all factors."""
     from structkit._backend.numba_dictionary import add_kronecker
 
     sizes = np.array([W.shape[0] for W in factors])
     starts = np.concatenate([[0], np.cumsum(sizes**2)])[:-1]
-    total = int(sizes.prod())
-    flat = np.concatenate([W.ravel() for W in factors])
-    gradients = np.zeros_like(flat)
+    count, total = Y.shape[0], int(sizes.prod())
+    partial = np.empty((len(factors), count, total), Y.dtype)
+    for d in range(len(factors)):
+        partial[d] = project(Y, factors, skip=d).reshape(count, total)
+    Z = mode_product(partial[0].reshape(Y.shape), factors[0].T, 1).reshape(count, total)
+    gradients = np.zeros(int((sizes**2).sum()), Y.dtype)
     into.below += add_kronecker(
-        packed(Y.reshape(Y.shape[0], total)), flat, starts, sizes, _levels(rule, total, flat.dtype), rule.soft,
-        rule.n_nonzero, rule.cubic, median, gradients, into.square, into.fourth,
+        partial, packed(Z), starts, sizes, _levels(rule, total, Y.dtype), rule.soft, rule.n_nonzero, median, gradients,
+        into.square, into.fourth,
     )  # fmt: skip
     for d, (start, n) in enumerate(zip(starts, sizes, strict=True)):
         into.gradients[d] += gradients[start : start + n * n].reshape(n, n)
