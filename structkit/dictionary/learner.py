@@ -91,6 +91,7 @@ class Learner:
         self.buffer: list[Any] = []
         self.n_buffered = 0
         self.stream: BlockStream | None = None
+        self.draft: tuple[int, BlockStream] | None = None
         self.clip = Clip() if settings.robust else None
         self.settled, self.stopped = True, False
         self.warnings: list[tuple[str, type[Warning]]] = []
@@ -117,7 +118,7 @@ class Learner:
             if not self.waiting:
                 old = None if self.stream is None else self.stream.atoms
                 self.stream = self.first_stream(self._kept(), report, old=old)
-                self.buffer, self.n_buffered = [], 0
+                self.buffer, self.n_buffered, self.draft = [], 0, None
 
     def absorb(self, found: BlockSums, report: Report) -> None:
         """Take sums over samples that were formed elsewhere, by the rule of the stream as it is."""
@@ -146,10 +147,13 @@ class Learner:
     def provisional(self) -> BlockStream:
         """Return the stream, or the one that would begin if no further sample came."""
         if self.stream is None:
-            kept, settled = list(self.warnings), self.settled
-            stream = self.first_stream(self._kept(), lambda record: False)
-            self.warnings, self.settled = kept, settled
-            return stream
+            if not self.n_buffered:
+                return ThresholdStream(self.start, self.settings.pace)
+            if self.draft is None or self.draft[0] != self.n_buffered:
+                kept, settled = list(self.warnings), self.settled
+                self.draft = self.n_buffered, self.first_stream(self._kept(), lambda record: False)
+                self.warnings, self.settled = kept, settled
+            return self.draft[1]
         return self.stream
 
     def first_stream(self, few: Any, report: Report, *, whole: Any = None, old: Any = None) -> BlockStream:

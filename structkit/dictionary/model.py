@@ -176,7 +176,7 @@ class OrthogonalDictionary(CodeTransform):
             )
         rng = check_random_state(self.random_state)
         self._begin(Y, rng)
-        self._run(lambda report: self._learner.fit(Y, rng, report), Progress(self.verbose, self.callback))
+        self._run(lambda report: self._learner.fit(Y, rng, report), Progress(self.verbose, self.callback), 3)
         self.n_samples_seen_ = Y.shape[0]
         return self
 
@@ -266,8 +266,8 @@ class OrthogonalDictionary(CodeTransform):
         self.n_iter_ = 0
         self.history_ = []
 
-    def _run(self, work: Callable[[Report], None], progress: Progress) -> None:
-        """Do some learning with progress and history."""
+    def _run(self, work: Callable[[Report], None], progress: Progress, level: int = 4) -> None:
+        """Do some learning with progress and history; warnings point `level` calls up."""
         begun = False
 
         def report(record: dict[str, object]) -> bool:
@@ -286,7 +286,7 @@ class OrthogonalDictionary(CodeTransform):
         finally:
             progress.close()
         for message, category in self._learner.warnings:
-            warnings.warn(message, category, stacklevel=4)
+            warnings.warn(message, category, stacklevel=level)
         self._learner.warnings = []
 
     def save(self, path: str | os.PathLike[str]) -> None:

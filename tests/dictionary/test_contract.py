@@ -166,6 +166,26 @@ def test_before_the_warm_up_is_over_the_samples_so_far_count():
     np.testing.assert_array_equal(part.transform(Y), whole.transform(Y))
 
 
+def test_an_empty_batch_leaves_the_start():
+    model = OrthogonalDictionary(random_state=0, start="dct").partial_fit(np.empty((0, 4)))
+    np.testing.assert_allclose(model.components_ @ model.components_.T, np.eye(4), atol=1e-15)
+    assert (model.threshold_, model.n_samples_seen_) == (0.0, 0)
+    assert OrthogonalDictionary(robust=True).partial_fit(np.empty((0, 2))).partial_fit(Y[:9, :2]).n_samples_seen_ == 9
+
+
+def test_the_search_is_not_repeated_for_every_question(monkeypatch):
+    from structkit.dictionary import learner
+
+    calls = []
+    search = learner.find_dictionary
+    monkeypatch.setattr(learner, "find_dictionary", lambda *args: calls.append(1) or search(*args))
+    model = OrthogonalDictionary(random_state=0).partial_fit(Y[:300])
+    _ = model.components_, model.threshold_, model.gap_, model.transform(Y)
+    assert len(calls) == 1
+    _ = model.partial_fit(Y[300:400]).components_
+    assert len(calls) == 2
+
+
 def test_a_stream_goes_on_after_fit():
     model = OrthogonalDictionary(random_state=0).fit(Y)
     first = model.components_

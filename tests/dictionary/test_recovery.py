@@ -84,8 +84,8 @@ def state_size(stream):
 @pytest.mark.parametrize("shape", [None, (8, 4)])
 def test_the_state_of_a_stream_is_small_and_does_not_grow(shape):
     model, sizes = OrthogonalDictionary(random_state=0, shape=shape, robust=True), []
-    for k in range(5):
-        model.partial_fit(draw(32, 0.1, 0.05, 3000, k)[1])
+    for k in range(3):
+        model.partial_fit(draw(32, 0.1, 0.05, 2100, k)[1])
         sizes.append(state_size(model._learner.stream))
         assert model._learner.buffer == []
     assert len(set(sizes)) == 1
@@ -184,7 +184,7 @@ def test_steady_streams_raise_no_alarm():
 @pytest.mark.parametrize(("kind", "theta", "reach"), [("normal", 0.15, 0.02), ("laplace", 1.0, 0.1)])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_complete_dictionaries_need_not_be_orthogonal(kind, theta, reach, method):
-    D, Y = draw_complete(12, theta, 0.01, 8000, 5.0, 0, kind)
+    D, Y = draw_complete(10, theta, 0.01, 5000, 5.0, 0, kind)
     model = getattr(OrthogonalDictionary(orthogonal=False, random_state=0), method)(Y)
     assert dictionary_distance(model.components_, D) < reach
     np.testing.assert_allclose(np.linalg.norm(model.components_, axis=1), 1.0)
