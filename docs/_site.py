@@ -81,6 +81,7 @@ EXAMPLES += (
     "plot_entries",
     "plot_torch_gradients",
 )
+EXAMPLES += ("plot_streaming_recovery", "plot_image_patches", "plot_drift", "plot_stream_outliers")
 LANDING = ("plot_hyperspectral", "plot_missing_cells", "plot_grid_regression", "plot_free_covariance")
 LANDING += ("plot_products", "plot_solve")
 

@@ -46,7 +46,7 @@ class OrthogonalDictionary(CodeTransform):
         Shorten samples to 1.5 times the running median of their norms, against outliers.
     orthogonal : bool, default True
         False: any complete dictionary of unit atoms. The samples are whitened, and the atoms then refined by least
-        squares; not with `shape`.
+        squares; not with `shape`, and abrupt changes are not noticed.
     schedule : {"buffered", "paper"}, default "buffered"
         ``"paper"``: the online Frank-Wolfe method of [1]_ with its rates, one sample per step by default; slower and
         less precise, for comparisons; not with `forgetting` and `robust`.
@@ -93,6 +93,20 @@ class OrthogonalDictionary(CodeTransform):
         Iterations of searches and blocks so far.
     history_ : list of dict
         Gap and movement after each iteration or block; old records are thinned out.
+
+    Notes
+    -----
+    Every stage repeats :math:`D \leftarrow \operatorname{polar}(\sum y\, g(D^\top y)^\top)`. From a random start
+    :math:`g(z) = z |z|` ascends the sum of third powers; shrunken codes, with a check of pairs of atoms that are active
+    together, bring the atoms near; cut codes make them precise, unless the estimated asymptotic variance speaks for
+    shrunken ones. The stream replaces the sum by a running mean, moved after each block of :math:`b` samples by
+    :math:`\rho = k b / (N + (k-1) b)`, :math:`k` the `averaging`. With a positive `forgetting`, codes that lose their
+    zeros or heavy tails make it search anew in the next 32 samples per row of the largest factor. Samples are not
+    centred.
+
+    The schedule ``"paper"`` averages gradients of third powers with weight :math:`t^{-1/2}` and moves by
+    :math:`t^{-3/4}` towards their polar factor, rates that give the gap :math:`O(t^{-1/4} \log t)` of [1]_; the constants
+    are ours, both 1.
 
     References
     ----------
