@@ -105,8 +105,8 @@ class OrthogonalDictionary(CodeTransform):
     centred.
 
     The schedule ``"paper"`` averages gradients of third powers with weight :math:`t^{-1/2}` and moves by
-    :math:`t^{-3/4}` towards their polar factor, rates that give the gap :math:`O(t^{-1/4} \log t)` of [1]_; the constants
-    are ours, both 1.
+    :math:`t^{-3/4}` towards their polar factor, rates that give the gap :math:`O(t^{-1/4} \log t)` of [1]_; the
+    constants are ours, both 1.
 
     References
     ----------
