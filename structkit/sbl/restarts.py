@@ -16,6 +16,7 @@ from structkit.sbl.problem import Problem
 __all__ = ["reconsider"]
 
 _MOST = 16  # columns to start again from
+_PAIRS = 24  # pairs of them to start again from, at most
 _STEPS = 4  # fixed-point steps that judge a pair
 
 Report = Callable[[dict[str, object]], bool]
@@ -91,9 +92,9 @@ def _singles(problem: Problem, active: Active, mode: int) -> list[tuple[int, flo
 def _pairs(
     problem: Problem, active: Active, mode: int, singles: Sequence[tuple[int, float]], learn_noise: bool
 ) -> list[tuple[tuple[int, float], ...]]:
-    """All pairs of these columns, those that explain most first."""
+    """The pairs of these columns that explain most, best first."""
     costs = []
     for pair in itertools.combinations(singles, 2):
         model = Workspace(problem, _replaced(active, mode, pair)).model()
         costs.append((polish(model, learn_noise=learn_noise, n_steps=_STEPS, tol=0.0)[0], pair))
-    return [pair for _, pair in sorted(costs)]
+    return [pair for _, pair in sorted(costs)[:_PAIRS]]
