@@ -20,9 +20,6 @@ from structkit._core.types import Array
 from structkit.kron import multi_mode_product, unfold
 from structkit.kron.tensor import apply_modes
 
-# Rows of a mode up to which the fused loop beats separate passes with matrix products.
-_FUSED_UP_TO = 16
-
 _A = TypeVar("_A", bound=Array)
 
 __all__ = [
@@ -214,7 +211,7 @@ class Spectral:
         weights = outer(others).reshape(left, right) if others else self.bases[mode].singular[:1].reshape(1, 1) ** 0
         values = self.bases[mode].singular ** 2
         rotated = self.rotated.reshape(left, shape[mode], right, shape[-1])
-        if not is_torch(rotated) and shape[mode] <= _FUSED_UP_TO:
+        if not is_torch(rotated):
             return sbl_kernels().mode_sums(rotated, weights, values, self.noise_var)
         inverse = 1 / (weights[:, None] * values[:, None] + self.noise_var)
         traces = ((weights[:, None] * inverse).sum((0, 2))) * shape[-1]

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from structkit import ConvergenceWarning
+from structkit._backend import numba_sbl, numpy_sbl
 from structkit.kron import multi_mode_product
 from structkit.sbl import SBL, KroneckerOMP, KroneckerSBL, SeparableSBL, irs_mimo, sbl_posterior
 from tests.benchmarks import sbl_peers as peers
@@ -73,6 +74,8 @@ def rows(*, quick: bool = False) -> list[Row]:
             "2048^3 from 48^3": Problem((48,) * 3, (2048,) * 3, 5, 10.0),
         }
     found = _posterior(stock)
+    for m in (4,) if quick else (8, 48):
+        found += _fused(m)
     found += _recovery(stock, "rank one", published=True)
     found += _recovery(generic, "generic", published=False)
     for name, problem in large.items():
@@ -99,6 +102,19 @@ def _posterior(p: Problem) -> list[Row]:
         gate_peer="as published, dense covariance",
         rtol=1e-6,
         rounds=1,
+    )
+
+
+def _fused(m: int) -> list[Row]:
+    """Weighted traces and Gram matrix of one mode: one compiled pass over the tensor, or passes with numpy."""
+    rng = np.random.default_rng(2)
+    arguments = rng.standard_normal((m, m, m, 1)), rng.uniform(size=(m, m)), rng.uniform(size=m), 0.3
+    return compare(
+        f"SBL {m}^3: sums of one mode",
+        lambda: numba_sbl.mode_sums(*arguments),
+        {"numpy": lambda: numpy_sbl.mode_sums(*arguments)},
+        reference=numpy_sbl.mode_sums(*arguments),
+        gate=1.0,
     )
 
 
