@@ -2,8 +2,8 @@ r"""
 Errors of all methods over noise
 ================================
 
-On the published stock problem, the exact search stays at or below least squares on the true support at every noise
-level; published methods and greedy pursuit do not.
+On the published stock problem, the exact search stays near least squares on the true support at every noise level, a
+model that knows of the product is several times better, and alternating minimisation and greedy pursuit fall behind.
 
 The coefficients are a product of three 3-sparse vectors, :math:`x = x_1 \otimes x_2 \otimes x_3`, behind random
 dictionaries of 8 x 15, 12 x 15 and 15 x 15. `SeparableSBL` is told so; the others only assume a Kronecker support.
