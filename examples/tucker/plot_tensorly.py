@@ -50,7 +50,8 @@ for share in shares:
 
 # %%
 # Both are given the right rank. `to_tensorly <structkit.tucker.FunctionalCP.to_tensorly>` hands the result over, so
-# that everything tensorly does with CP tensors is at hand.
+# that everything tensorly does with CP tensors is at hand. To the right, what the grid cannot say: 250 entries at
+# coordinates between the levels, with intervals, from the fit to 20 %.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
 for values, name, color in zip(
@@ -61,10 +62,6 @@ left.set(xlabel="cells observed (%)", ylabel="error of hidden cells / noise", xs
 left.set_xticks([1, 3, 10, 20], ["1", "3", "10", "20"])
 left.minorticks_off()
 left.legend(frameon=False)
-
-# %%
-# What the grid cannot say: 250 entries at coordinates between the levels, with intervals, from the fit to 20 %.
-
 new = rng.uniform(0, 1, (250, 3))
 values = function(*new.T) + noise * rng.standard_normal(250)
 plot_predicted(values, *model.predict(new, return_std=True, include_noise=True), ax=right)
