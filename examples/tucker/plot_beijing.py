@@ -39,8 +39,8 @@ rmse = np.sqrt(np.mean((mean - data.y_test) ** 2))
 print(f"RMSE of the entries held out: {rmse:.3f}; of their mean: {data.y_test.std():.3f}")
 
 # %%
-# Held out entries against their predictions, and the main effects: days differ most, by several standard deviations
-# of the dust, temperature and pressure move it by tenths.
+# Held out entries against their predictions, and the main effects: days differ most, by several standard deviations of
+# the dust; temperature moves it by about one, pressure by some tenths.
 
 fig, axes = plt.subplots(2, 2, figsize=(10.5, 7.6), layout="constrained")
 plot_predicted(data.y_test, mean, std, ax=axes[0, 0])
