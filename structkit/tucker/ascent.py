@@ -94,8 +94,11 @@ class Ascent:
         return small >= _PATIENCE
 
 
-def best_start(candidates: Sequence[Ascent], progress: Progress) -> int:
-    """Return the position of the candidate whose bound is best, by rounds that halve their number."""
+def best_start(candidates: Sequence[Ascent], kinds: Sequence[str], progress: Progress) -> int:
+    """Return the position of the candidate whose bound is best, by rounds that halve their number.
+
+    Bounds of different `kinds` compare late: the first rounds keep the best of every kind as long as they have room.
+    """
     left = list(range(len(candidates)))
     sweeps = _ROUND_SWEEPS
     while len(left) > 1:
@@ -106,6 +109,10 @@ def best_start(candidates: Sequence[Ascent], progress: Progress) -> int:
                 record = {"stage": "starts", "start": c, "elbo": candidates[c].bound}
                 if progress.step(record):
                     return max(left, key=lambda i: candidates[i].bound)
-        left = sorted(left, key=lambda i: -candidates[i].bound)[: (len(left) + 1) // 2]
+        ranked = sorted(left, key=lambda i: -candidates[i].bound)
+        leaders = {kinds[i]: i for i in reversed(ranked)}.values()
+        ranked.sort(key=lambda i: i not in leaders)
+        left = ranked[: (len(left) + 1) // 2]
+        sweeps += _ROUND_SWEEPS // 2
     progress.close()
     return left[0]

@@ -63,9 +63,13 @@ class Core(ABC):
         Matrix and vector of all observations in the equations of the weights.
     carried : tuple of array
         The part of them that comes from earlier observations and stays as it is.
+    shared : bool
+        Whether one axis of the weights belongs to the functions of all modes.
     energy : array
         Sum of squares that each weight carries, in units of the noise.
     """
+
+    shared = False
 
     def __init__(self, ranks: Sequence[int], mean: np.ndarray, relevance: Relevance) -> None:
         n = mean.size
@@ -123,12 +127,14 @@ class Core(ABC):
         """Posterior mean of the weights in their shape."""
         return self.mean.reshape(self.relevance.ranks)
 
+    def shares(self, axis: int) -> np.ndarray:
+        """Share of the sum of squares that each slice of the weights along one of their axes carries."""
+        energy = self.energy.reshape(self.relevance.ranks)
+        return energy.sum(axis=tuple(a for a in range(energy.ndim) if a != axis)) / energy.sum()
+
     def effective_rank(self) -> tuple[int, ...]:
         """Number of slices of the weights that carry more than a trace of the signal, along each of their axes."""
-        energy = self.energy.reshape(self.relevance.ranks)
-        axes = range(energy.ndim)
-        shares = [energy.sum(axis=tuple(a for a in axes if a != k)) / energy.sum() for k in axes]
-        return tuple(int(np.sum(share > _TRACE)) for share in shares)
+        return tuple(int(np.sum(self.shares(axis) > _TRACE)) for axis in range(len(self.relevance.ranks)))
 
     @property
     def _diagonal(self) -> np.ndarray:
@@ -156,6 +162,8 @@ class Core(ABC):
 
 class CPCore(Core):
     """Weights of components: ``sum_r w_r prod_d u_dr``."""
+
+    shared = True
 
     def at(self, index: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
         """Mean of the form at entries."""

@@ -16,6 +16,7 @@ from structkit.tucker.inference import Posterior
 from structkit.tucker.noise import Noise, StudentNoise
 from structkit.tucker.options import Settings
 from structkit.tucker.priors import mode_prior
+from structkit.tucker.pruning import prune
 from structkit.tucker.starts import start_core, start_functions
 
 __all__ = ["Fitted", "Observed", "Plan", "fit_posterior", "observe", "refit", "update"]
@@ -91,17 +92,19 @@ def fit_posterior(observed: Observed, plan: Plan, rng: np.random.Generator, prog
     part = _part(observed, rng)
     means = [plan.settings.means[i % len(plan.settings.means)] for i in range(plan.n_starts)]
     candidates = [_start(part, plan, mean, rng) for mean in means]
-    chosen = best_start([ascent for ascent, _ in candidates], progress)
+    chosen = best_start([ascent for ascent, _ in candidates], means, progress)
     ascent, fitted = candidates[chosen]
     if part is not observed:
         _use_all(fitted, observed)
         ascent = Ascent(fitted.posterior, _offset(observed, fitted.scale), plan.learn_kernels)
-    return finish(ascent, fitted, plan, progress)
+    return finish(ascent, fitted, plan, progress, pruned=True)
 
 
-def finish(ascent: Ascent, fitted: Fitted, plan: Plan, progress: Progress) -> Fitted:
-    """Run an ascent to the end and note how it went."""
+def finish(ascent: Ascent, fitted: Fitted, plan: Plan, progress: Progress, *, pruned: bool = False) -> Fitted:
+    """Run an ascent to the end, and with `pruned` again without the functions that it can do without."""
     if not progress.stopped:
+        fitted.converged = ascent.run(plan.max_iter, plan.tol, progress)
+    if pruned and not progress.stopped and prune(ascent, progress):
         fitted.converged = ascent.run(plan.max_iter, plan.tol, progress)
     fitted.bound, fitted.history = ascent.bound, progress.history
     return fitted

@@ -22,14 +22,14 @@ class FunctionalCP(FunctionalTensor):
     rank : int, >= 1
         Number of components. Components that the data do not support are switched off; `rank_` tells how many are left.
     kernel : str or LinearSDE, or one per mode, default "matern12"
-        Prior of the functions. ``"matern12"``, ``"matern32"``, ``"matern52"``: a constant plus a long and a short
-        Matern process of that order, whose shares and length-scales are learned: the constant keeps predictions at
-        unseen coordinates close to the average. ``"discrete"``: unordered levels that share a constant. Any
+        Prior of the functions. ``"matern12"``, ``"matern32"``, ``"matern52"``: a constant, a long Matern process one
+        order smoother (5/2 at most), and a short one of that order, whose shares in each function and length-scales are
+        learned: the constant keeps predictions at unseen coordinates close to the average. ``"discrete"``: unordered levels that share a constant. Any
         `structkit.statespace.LinearSDE`, in units of the coordinate, such as a `periodic_sde`.
     noise_var : "learn" or float, default "learn"
         Variance of the noise in squared units of `y`.
     learn_kernels : bool, default True
-        Learn the parameters of the kernels and the amplitudes of the main effects; False keeps them.
+        Learn length-scales, shares and the amplitudes of the main effects; False keeps them.
     mean : {"auto", "main-effects", "constant", "zero"}, default "auto"
         ``"main-effects"``: the constant :math:`\mu` and :math:`g_d`; ``"constant"``: the average of `y`; ``"zero"``:
         neither. ``"auto"`` tries all of them among the starts and keeps the one with the best bound.
@@ -40,7 +40,7 @@ class FunctionalCP(FunctionalTensor):
     tol : float, default 1e-4
         The run ends when three sweeps in a row gain less than this per observation (in nats).
     n_starts : int, default 8
-        Random starts, of which all but the best are given up in rounds of 8 sweeps.
+        Random starts, of which all but the best are given up in rounds of 8 sweeps and more.
     warm_start : bool, default False
         Let `fit` go on from the last posterior, with new entries and new levels.
     random_state : None, int or numpy.random.Generator
@@ -88,7 +88,7 @@ class FunctionalCP(FunctionalTensor):
     functions of one mode are jointly Gaussian over ranks and coordinates, given by one Kalman filter and smoother;
     modes, weights and noise are independent of each other. Conditional expectation propagation of the paper has the
     same fixed points for fixed weights; here the bound is known and never falls. Sweeps are extrapolated where that
-    gains more. Standard deviations leave out the dependence between modes and are somewhat too small where data are
+    gains more; in the end, functions that the bound can do without are switched off. Standard deviations leave out the dependence between modes and are somewhat too small where data are
     few.
 
     References
@@ -131,7 +131,7 @@ class FunctionalTucker(FunctionalTensor):
     noise_var : "learn" or float, default "learn"
         Variance of the noise in squared units of `y`.
     learn_kernels : bool, default True
-        Learn the parameters of the kernels and the amplitudes of the main effects; False keeps them.
+        Learn length-scales, shares and the amplitudes of the main effects; False keeps them.
     mean : {"auto", "main-effects", "constant", "zero"}, default "auto"
         Model of the mean, as for `FunctionalCP`.
     likelihood : {"gaussian", "student-t"}, default "gaussian"
@@ -141,7 +141,7 @@ class FunctionalTucker(FunctionalTensor):
     tol : float, default 1e-4
         The run ends when three sweeps in a row gain less than this per observation (in nats).
     n_starts : int, default 8
-        Random starts, of which all but the best are given up in rounds of 8 sweeps.
+        Random starts, of which all but the best are given up in rounds of 8 sweeps and more.
     warm_start : bool, default False
         Let `fit` go on from the last posterior, with new entries and new levels.
     random_state : None, int or numpy.random.Generator

@@ -11,7 +11,8 @@ from structkit.statespace import LinearSDE, constant_sde, matern_sde, term_varia
 
 __all__ = ["KERNELS", "ModePrior", "mode_prior"]
 
-_ORDERS = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}
+# Orders of the long and of the short process: what is slow is smoother.
+_ORDERS = {"matern12": (1.5, 0.5), "matern32": (2.5, 1.5), "matern52": (2.5, 2.5)}
 KERNELS = (*_ORDERS, "discrete")
 # Log-normal priors: wide, but a length-scale far below the spacing of the levels or far above the range has to pay.
 _SPREAD = 1.5
@@ -95,6 +96,6 @@ def mode_prior(kernel: str | LinearSDE, levels: np.ndarray) -> ModePrior:
     if kernel == "discrete":
         sde = constant_sde() + white_sde()
     else:
-        nu = _ORDERS[kernel]
-        sde = constant_sde() + matern_sde(nu, _LONG) + matern_sde(nu, _SHORT)
+        long, short = _ORDERS[kernel]
+        sde = constant_sde() + matern_sde(long, _LONG) + matern_sde(short, _SHORT)
     return ModePrior(sde, float(levels[0]), span if span > 0 else 1.0)
