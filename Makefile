@@ -36,9 +36,12 @@ $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(PY)
 
 # ---- for users --------------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.stamp-base  ## fill in a hyperspectral image of which three quarters are hidden; figures in demo_output/
+demo: $(VENV)/.stamp-base  ## every model on its first real job; tables, and figures in demo_output/
 	@mkdir -p demo_output
 	$(PY) examples/gp/demo_indian_pines.py --output demo_output
+	$(PY) examples/tucker/demo_beijing.py --output demo_output
+	$(PY) examples/sbl/demo_sbl.py --output demo_output
+	$(PY) examples/dictionary/demo_dictionary.py --output demo_output
 
 test: $(VENV)/.stamp-test  ## the test suite with its doctests (WORKERS=2 processes)
 	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS)

@@ -24,8 +24,9 @@ class FunctionalCP(FunctionalTensor):
     kernel : str or LinearSDE, or one per mode, default "matern12"
         Prior of the functions. ``"matern12"``, ``"matern32"``, ``"matern52"``: a constant, a long Matern process one
         order smoother (5/2 at most), and a short one of that order, whose shares in each function and length-scales are
-        learned: the constant keeps predictions at unseen coordinates close to the average. ``"discrete"``: unordered levels that share a constant. Any
-        `structkit.statespace.LinearSDE`, in units of the coordinate, such as a `periodic_sde`.
+        learned: the constant keeps predictions at unseen coordinates close to the average. ``"discrete"``: unordered
+        levels that share a constant. Any `structkit.statespace.LinearSDE`, in units of the coordinate, such as a
+        `periodic_sde`.
     noise_var : "learn" or float, default "learn"
         Variance of the noise in squared units of `y`.
     learn_kernels : bool, default True
@@ -88,8 +89,8 @@ class FunctionalCP(FunctionalTensor):
     functions of one mode are jointly Gaussian over ranks and coordinates, given by one Kalman filter and smoother;
     modes, weights and noise are independent of each other. Conditional expectation propagation of the paper has the
     same fixed points for fixed weights; here the bound is known and never falls. Sweeps are extrapolated where that
-    gains more; in the end, functions that the bound can do without are switched off. Standard deviations leave out the dependence between modes and are somewhat too small where data are
-    few.
+    gains more; in the end, functions that the bound can do without are switched off. Standard deviations leave out the
+    dependence between modes and are somewhat too small where data are few.
 
     References
     ----------
