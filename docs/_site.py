@@ -82,8 +82,8 @@ EXAMPLES += (
     "plot_torch_gradients",
 )
 EXAMPLES += ("plot_streaming_recovery", "plot_image_patches", "plot_drift", "plot_stream_outliers")
-LANDING = ("plot_hyperspectral", "plot_missing_cells", "plot_grid_regression", "plot_free_covariance")
-LANDING += ("plot_products", "plot_solve")
+LANDING = ("plot_hyperspectral", "plot_missing_cells", "plot_beijing", "plot_billion_unknowns")
+LANDING += ("plot_streaming_recovery", "plot_image_patches", "plot_trend_and_season", "plot_products", "plot_solve")
 
 
 class ExampleOrder:
