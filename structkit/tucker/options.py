@@ -50,10 +50,7 @@ class Settings(NamedTuple):
 
 def check_coordinates(X: object, n_modes: int | None = None) -> np.ndarray:
     """Return coordinates as a float array ``(n, D)`` or raise."""
-    try:
-        array = np.asarray(X, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise TypeError(f"X must hold real numbers, one column per mode; got {err}.") from None
+    array = _real(X, "X", ", one column per mode")
     if array.ndim != 2 or array.shape[1] == 0:
         raise ShapeError(f"X has shape {array.shape}; expected (n, D), one row per entry and one column per mode.")
     if n_modes is not None and array.shape[1] != n_modes:
@@ -76,16 +73,24 @@ def check_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.
 def observed_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return what `check_entries` returns, also when it is nothing."""
     coordinates = check_coordinates(X, n_modes)
-    try:
-        values = np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise TypeError(f"y must hold real numbers; got {err}.") from None
+    values = _real(y, "y")
     if values.shape != coordinates.shape[:1]:
         raise ShapeError(f"y has shape {values.shape}; expected ({len(coordinates)},), one value per row of X.")
     if np.isinf(values).any():
         raise NotFiniteError(f"y[{int(np.argmax(np.isinf(values)))}] is infinite; use NaN for a missing value.")
     observed = ~np.isnan(values)
     return (coordinates, values) if observed.all() else (coordinates[observed], values[observed])
+
+
+def _real(values: object, name: str, layout: str = "") -> np.ndarray:
+    """Return values as a float array or raise; complex numbers and text are not converted."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "cSUmM":
+            raise TypeError(f"dtype {array.dtype}")
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as err:
+        raise TypeError(f"{name} must hold real numbers{layout}; got {err}.") from None
 
 
 def check_settings(
