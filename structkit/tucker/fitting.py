@@ -104,7 +104,7 @@ def finish(ascent: Ascent, fitted: Fitted, plan: Plan, progress: Progress, *, pr
     """Run an ascent to the end, and with `pruned` again without the functions that it can do without."""
     if not progress.stopped:
         fitted.converged = ascent.run(plan.max_iter, plan.tol, progress)
-    if pruned and not progress.stopped and prune(ascent, progress):
+    if pruned and fitted.converged and prune(ascent, progress) and not progress.stopped:
         fitted.converged = ascent.run(plan.max_iter, plan.tol, progress)
     fitted.bound, fitted.history = ascent.bound, progress.history
     return fitted

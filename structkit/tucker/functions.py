@@ -79,8 +79,7 @@ class ModeFunctions:
     sde : LinearSDE
         Processes that every function mixes.
     shares : array, shape ``(C, P)``
-        Logarithms of the amplitudes of the `P` processes in each of the `C` functions, the main effect last. Functions
-        of the multilinear part are scaled to unit variance, since the weights carry their size.
+        Logarithms of the amplitudes of the `P` processes in each of the `C` functions, the main effect last.
     messages : tuple of array, shapes ``(I, C, C)``, ``(I, C)``
         Precision and information of all observations.
     carried : tuple of array, or None
@@ -93,7 +92,7 @@ class ModeFunctions:
         self.prior, self.levels, self.rank, self.effect = prior, levels, rank, effect
         self.times = prior.times(levels)
         self.sde: LinearSDE = prior.sde
-        self.shares = np.zeros((rank + effect, len(prior.variances)))
+        self.shares = np.zeros((rank + effect, prior.n_terms))
         self.kl = 0.0
         self.smoothed: SmootherResult | None = None
         self.moments: Moments
@@ -125,9 +124,8 @@ class ModeFunctions:
     def _smooth(
         self, sde: LinearSDE, shares: np.ndarray, precision: np.ndarray, information: np.ndarray
     ) -> SmootherResult:
-        amplitudes = self.prior.amplitudes(shares, self.rank)
         return rts_smoother(
-            kalman_filter(sde, self.times, precision=precision, information=information, amplitudes=amplitudes)
+            kalman_filter(sde, self.times, precision=precision, information=information, amplitudes=np.exp(shares))
         )
 
     def log_prior(self) -> float:
@@ -145,8 +143,7 @@ class ModeFunctions:
             density, slope = prior.log_density(sde, shares)
             value = float(np.asarray(smoothed.filtered.log_z)) + density
             found = likelihood_gradient(smoothed)
-            inner = prior.through_amplitudes(shares, self.rank, found.amplitudes)
-            return -value, -(np.concatenate([prior.select(found.parameters), inner.ravel()]) + slope)
+            return -value, -(np.concatenate([prior.select(found.parameters), found.amplitudes.ravel()]) + slope)
 
         first = objective(start)[0]
         bounds = [(x - _BOUND, x + _BOUND) for x in (*prior.center, *np.zeros(self.shares.size))]

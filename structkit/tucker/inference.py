@@ -49,11 +49,12 @@ class Posterior:
     @property
     def state(self) -> tuple[object, ...]:
         """Everything that a sweep changes; assigning it brings that state back."""
-        return self.entries, [f.state for f in self.functions], self.core.state, self.noise.state, self.elbo
+        functions = [f.state for f in self.functions]
+        return self.entries, functions, self.core.state, self.noise.state, self.elbo, self.n_sweeps
 
     @state.setter
     def state(self, value: tuple[object, ...]) -> None:
-        self.entries, functions, self.core.state, self.noise.state, self.elbo = value  # type: ignore[assignment]
+        self.entries, functions, self.core.state, self.noise.state, self.elbo, self.n_sweeps = value  # type: ignore[assignment]
         for f, s in zip(self.functions, functions, strict=True):  # type: ignore[call-overload]
             f.state = s
 

@@ -14,7 +14,7 @@ class FunctionalCP(FunctionalTensor):
 
     .. math:: y = \mu + \sum_d g_d(x_d) + \sum_r w_r \prod_d u_{dr}(x_d) + \varepsilon
 
-    with Gaussian processes :math:`u_{dr}` of unit variance, weights :math:`w_r`, and, where they pay, main effects
+    with Gaussian processes :math:`u_{dr}`, weights :math:`w_r`, and, where they pay, main effects
     :math:`g_d`. Entries are a list; the tensor is never formed, and time and memory grow with the number of entries.
 
     Parameters
@@ -30,7 +30,7 @@ class FunctionalCP(FunctionalTensor):
     noise_var : "learn" or float, default "learn"
         Variance of the noise in squared units of `y`.
     learn_kernels : bool, default True
-        Learn length-scales, shares and the amplitudes of the main effects; False keeps them.
+        Learn length-scales and amplitudes; False keeps them.
     mean : {"auto", "main-effects", "constant", "zero"}, default "auto"
         ``"main-effects"``: the constant :math:`\mu` and :math:`g_d`; ``"constant"``: the average of `y`; ``"zero"``:
         neither. ``"auto"`` tries all of them among the starts and keeps the one with the best bound.
@@ -120,7 +120,7 @@ class FunctionalTucker(FunctionalTensor):
 
     .. math:: y = \mu + \sum_d g_d(x_d) + \sum_{a_1, \dots, a_D} w_{a_1 \dots a_D} \prod_d u_{d a_d}(x_d) + \varepsilon
 
-    with Gaussian processes :math:`u_{da}` of unit variance, a core of weights :math:`w`, and, where they pay, main
+    with Gaussian processes :math:`u_{da}`, a core of weights :math:`w`, and, where they pay, main
     effects :math:`g_d`. Entries are a list; the tensor is never formed.
 
     Parameters
@@ -132,7 +132,7 @@ class FunctionalTucker(FunctionalTensor):
     noise_var : "learn" or float, default "learn"
         Variance of the noise in squared units of `y`.
     learn_kernels : bool, default True
-        Learn length-scales, shares and the amplitudes of the main effects; False keeps them.
+        Learn length-scales and amplitudes; False keeps them.
     mean : {"auto", "main-effects", "constant", "zero"}, default "auto"
         Model of the mean, as for `FunctionalCP`.
     likelihood : {"gaussian", "student-t"}, default "gaussian"

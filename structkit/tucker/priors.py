@@ -36,10 +36,10 @@ class ModePrior:
     origin: float
     unit: float
 
-    @cached_property
-    def variances(self) -> np.ndarray:
-        """Variance of each term, which learning leaves as it is, shape ``(P,)``."""
-        return term_variances(self.sde)
+    @property
+    def n_terms(self) -> int:
+        """Number of terms of the sum."""
+        return len(term_variances(self.sde))
 
     @cached_property
     def _is_free(self) -> np.ndarray:
@@ -68,19 +68,6 @@ class ModePrior:
         values = sde.parameters
         values[self._is_free] = np.exp(theta)
         return sde.with_parameters(values)
-
-    def amplitudes(self, shares: np.ndarray, rank: int) -> np.ndarray:
-        """Amplitudes ``(C, P)`` of the terms; the first `rank` functions have unit variance."""
-        out = np.exp(shares)
-        out[:rank] /= np.sqrt(out[:rank] ** 2 @ self.variances)[:, None]
-        return out
-
-    def through_amplitudes(self, shares: np.ndarray, rank: int, gradient: np.ndarray) -> np.ndarray:
-        """Gradient in the shares from that in the log amplitudes."""
-        out = gradient.copy()
-        part = self.amplitudes(shares, rank)[:rank] ** 2 * self.variances
-        out[:rank] -= part * gradient[:rank].sum(axis=1, keepdims=True)
-        return out
 
     def log_density(self, sde: LinearSDE, shares: np.ndarray) -> tuple[float, np.ndarray]:
         """Log prior of free parameters and shares, up to a constant, and its gradient."""

@@ -44,15 +44,16 @@ def _try_without(ascent: Ascent, axis: int, r: int, progress: Progress) -> bool:
     bound = -np.inf
     for left in reversed(range(_TRIAL_SWEEPS)):
         last, bound = bound, posterior.sweep() + ascent.offset
-        stop = progress.step({"stage": "pruning", "axis": axis, "function": r, "elbo": bound})
         # gains shrink from sweep to sweep: what they would not reach if they stayed the same is out of reach
-        if stop or bound > before or bound + left * (bound - last) < before:
+        if bound > before or bound + left * (bound - last) < before:
             break
-    if bound > before:
+    better = bound > before
+    if better:
         ascent.bounds.append(bound)
-        return True
-    posterior.state = saved
-    return False
+    else:
+        posterior.state = saved
+    progress.step({"stage": "pruning", "axis": axis, "function": r, "elbo": ascent.bound})
+    return better
 
 
 def _switch_off(core: Core, axis: int, r: int) -> None:

@@ -44,14 +44,10 @@ def entries(rng, n_modes, n=40, n_levels=5):
 
 def terms(sde):
     """Covariance functions of the terms of a constant plus a long and a short Matern process, without amplitudes."""
-    by_term = {}
-    for name, value in zip(sde.parameter_names, sde.parameters, strict=True):
-        term, _, kind = name.rpartition(".")
-        by_term.setdefault(term, {})[kind] = value
-    nu = {3: 0.5, 5: 1.5, 7: 2.5, 1: 0.5}[sde.n_states]
+    parts = getattr(sde.form, "parts", (sde.form,))
     return [
-        matern(nu, v["lengthscale"], v["variance"]) if "lengthscale" in v else _constant(v["variance"])
-        for v in by_term.values()
+        matern(p.order - 0.5, p.lengthscale, p.variance) if hasattr(p, "order") else _constant(p.variance)
+        for p in parts
     ]
 
 
@@ -65,7 +61,7 @@ def dense_prior(functions, s, t):
     squares = np.array([term(d) for term in terms(functions.sde)])
     size = functions.rank + functions.effect
     out = np.zeros((len(s), size, len(t), size))
-    for c, amplitude in enumerate(functions.prior.amplitudes(functions.shares, functions.rank)):
+    for c, amplitude in enumerate(np.exp(functions.shares)):
         out[:, c, :, c] = np.tensordot(amplitude**2, squares, axes=1)
     return out
 

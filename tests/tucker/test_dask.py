@@ -85,7 +85,12 @@ def test_many_chunks_are_summed_in_a_tree():
 def test_starts_are_compared_on_a_part(monkeypatch):
     monkeypatch.setattr(fitting, "_START_ENTRIES", 100)
     sizes = []
-    monkeypatch.setattr(fitting, "best_start", lambda starts, _: sizes.append(starts[0].posterior.entries.sizes) or 0)
+
+    def first(starts, kinds, progress):
+        sizes.append(starts[0].posterior.entries.sizes)
+        return 0
+
+    monkeypatch.setattr(fitting, "best_start", first)
     model = quick(n_starts=2, tol=10.0).fit(*lazy(125))
     assert sum(sizes[0]) == 100
     assert isinstance(model._fitted.posterior.entries, DaskEntries)
