@@ -12,7 +12,7 @@ from structkit._core.types import Array, Callback, RandomState
 from structkit.tucker.distributed import aligned_entries
 from structkit.tucker.fitted import FittedTensor
 from structkit.tucker.fitting import Plan, fit_posterior, observe, refit, update
-from structkit.tucker.options import check_entries, check_settings
+from structkit.tucker.options import check_count, check_entries, check_settings, check_tolerance
 
 __all__ = ["FunctionalTensor"]
 
@@ -135,11 +135,9 @@ class FunctionalTensor(FittedTensor):
         settings = check_settings(
             self.rank, self.kernel, self.mean, self.noise_var, self.likelihood, n_modes, equal_ranks=self._superdiagonal
         )
-        for name in ("max_iter", "n_starts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)!r}; expected at least 1.")
+        counts = [check_count(getattr(self, name), name) for name in ("n_starts", "max_iter")]
         student = self.likelihood == "student-t"
-        return Plan(settings, self._superdiagonal, student, self.learn_kernels, self.n_starts, self.max_iter, self.tol)
+        return Plan(settings, self._superdiagonal, student, self.learn_kernels, *counts, check_tolerance(self.tol))
 
     def _warn(self, progress: Progress) -> None:
         if not self.converged_ and not progress.stopped:

@@ -19,7 +19,7 @@ from structkit.tucker.entries import find_levels
 from structkit.tucker.export import draw, tensor_on_grid
 from structkit.tucker.fitting import Fitted
 from structkit.tucker.functions import Moments
-from structkit.tucker.options import check_coordinates, check_entries
+from structkit.tucker.options import check_coordinates, check_count, check_entries
 from structkit.tucker.statistics import entry_moments
 
 __all__ = ["FittedTensor"]
@@ -126,7 +126,7 @@ class FittedTensor(Estimator):
 
         Raises
         ------
-        NotFittedError, IndexError, ShapeError, NotFiniteError
+        NotFittedError, IndexError, TypeError, ShapeError, NotFiniteError
             Before `fit`, for a mode that does not exist, or for coordinates of the wrong shape.
         """
         mean, std = self._functions(mode, t)
@@ -166,6 +166,8 @@ class FittedTensor(Estimator):
     def _functions(self, mode: int, t: Array) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations of all functions of one mode, the main effect last."""
         self._check_fitted("_fitted")
+        if not isinstance(mode, (int, np.integer)):
+            raise TypeError(f"mode = {mode!r}; expected the number of a column of X.")
         if not 0 <= mode < self.n_features_in_:
             raise IndexError(f"mode = {mode}; the tensor has {self.n_features_in_} modes, counted from 0.")
         return self._fitted.posterior.functions[mode].marginals(self._column(t))
@@ -218,12 +220,12 @@ class FittedTensor(Estimator):
 
         Raises
         ------
-        NotFittedError, ShapeError, NotFiniteError, ValueError
-            Before `fit`, for coordinates of the wrong shape, or if `n_samples` is not positive.
+        NotFittedError, ShapeError, NotFiniteError, TypeError, ValueError
+            Before `fit`, for coordinates of the wrong shape, or if `n_samples` is not a positive integer.
         """
         self._check_fitted("_fitted")
         coordinates = check_coordinates(X, self.n_features_in_)
-        return draw(self._fitted, coordinates, n_samples, check_random_state(random_state))
+        return draw(self._fitted, coordinates, check_count(n_samples, "n_samples"), check_random_state(random_state))
 
     def to_tensorly(self, coords: Sequence[Array]) -> Any:
         """Return the posterior mean on a grid as a tensor of tensorly.

@@ -18,8 +18,10 @@ __all__ = [
     "MEANS",
     "Settings",
     "check_coordinates",
+    "check_count",
     "check_entries",
     "check_settings",
+    "check_tolerance",
     "observed_entries",
 ]
 
@@ -93,6 +95,24 @@ def _real(values: object, name: str, layout: str = "") -> np.ndarray:
         raise TypeError(f"{name} must hold real numbers{layout}; got {err}.") from None
 
 
+def check_count(value: object, name: str) -> int:
+    """Return a positive integer or raise."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} = {value!r}; expected a positive integer.")
+    if value < 1:
+        raise ValueError(f"{name} = {value!r}; expected at least 1.")
+    return int(value)
+
+
+def check_tolerance(tol: object) -> float:
+    """Return a tolerance that is a number from zero on, or raise."""
+    if not isinstance(tol, numbers.Real) or isinstance(tol, bool):
+        raise TypeError(f"tol = {tol!r}; expected a number, in nats per observation.")
+    if not tol >= 0:
+        raise ValueError(f"tol = {tol!r}; expected zero or more, in nats per observation.")
+    return float(tol)
+
+
 def check_settings(
     rank: object, kernel: object, mean: str, noise_var: object, likelihood: str, n_modes: int, *, equal_ranks: bool
 ) -> Settings:
@@ -133,6 +153,11 @@ def _kernels(kernel: object, n_modes: int) -> tuple[str | LinearSDE, ...]:
 def _noise(noise_var: object) -> float | None:
     if isinstance(noise_var, str) and noise_var == "learn":
         return None
-    if not isinstance(noise_var, numbers.Real) or not math.isfinite(noise_var) or noise_var <= 0:
+    if (
+        not isinstance(noise_var, numbers.Real)
+        or isinstance(noise_var, bool)
+        or not math.isfinite(noise_var)
+        or noise_var <= 0
+    ):
         raise ValueError(f"noise_var = {noise_var!r}; expected 'learn' or a positive number in squared units of y.")
     return float(noise_var)

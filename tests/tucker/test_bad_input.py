@@ -78,6 +78,12 @@ def test_a_superdiagonal_core_has_one_rank():
         ({"likelihood": "poisson"}, ValueError, "likelihood = 'poisson'"),
         *(({"noise_var": v}, ValueError, "noise_var = ") for v in (0, -1.0, np.nan, "auto")),
         ({"max_iter": 0}, ValueError, "max_iter = 0"),
+        ({"max_iter": 2.5}, TypeError, "max_iter = 2.5"),
+        ({"n_starts": True}, TypeError, "n_starts = True"),
+        ({"tol": float("nan")}, ValueError, "tol = nan"),
+        ({"tol": -1.0}, ValueError, "tol = -1.0"),
+        ({"tol": "a"}, TypeError, "tol = 'a'"),
+        ({"noise_var": True}, ValueError, "noise_var = True"),
         ({"n_starts": 0}, ValueError, "n_starts = 0"),
     ],
 )
