@@ -135,9 +135,9 @@ class FunctionalTensor(FittedTensor):
         settings = check_settings(
             self.rank, self.kernel, self.mean, self.noise_var, self.likelihood, n_modes, equal_ranks=self._superdiagonal
         )
-        counts = [check_count(getattr(self, name), name) for name in ("n_starts", "max_iter")]
-        student = self.likelihood == "student-t"
-        return Plan(settings, self._superdiagonal, student, self.learn_kernels, *counts, check_tolerance(self.tol))
+        n_starts, max_iter = check_count(self.n_starts, "n_starts"), check_count(self.max_iter, "max_iter")
+        student, tol = self.likelihood == "student-t", check_tolerance(self.tol)
+        return Plan(settings, self._superdiagonal, student, self.learn_kernels, n_starts, max_iter, tol)
 
     def _warn(self, progress: Progress) -> None:
         if not self.converged_ and not progress.stopped:

@@ -108,7 +108,7 @@ def check_tolerance(tol: object) -> float:
     """Return a tolerance that is a number from zero on, or raise."""
     if not isinstance(tol, numbers.Real) or isinstance(tol, bool):
         raise TypeError(f"tol = {tol!r}; expected a number, in nats per observation.")
-    if not tol >= 0:
+    if not float(tol) >= 0:
         raise ValueError(f"tol = {tol!r}; expected zero or more, in nats per observation.")
     return float(tol)
 

@@ -20,6 +20,7 @@ TITLES = {
     "kernels": "Covariance kernels",
     "operators": "Operators",
     "products": "Kronecker products",
+    "sbl": "Kronecker sparse Bayesian learning",
     "solvers": "Solves, determinants and evidence",
     "statespace": "State-space models",
     "tensor": "Tensors",
