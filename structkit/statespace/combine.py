@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import scipy.linalg
 
 from structkit.statespace.forms import Form, System, kron_each
 
@@ -17,12 +17,12 @@ class _Pair(Form):
 
     parts: tuple[Form, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters."""
         return tuple(f"{i}.{name}" for i, part in enumerate(self.parts) for name in part.names)
 
-    @property
+    @cached_property
     def values(self) -> tuple[float, ...]:
         """Values of the parameters."""
         return tuple(value for part in self.parts for value in part.values)
@@ -37,13 +37,13 @@ class _Pair(Form):
 
 
 def _block_diagonal(blocks: list[np.ndarray]) -> np.ndarray:
-    """Return stacks of block-diagonal matrices."""
-    sizes = [b.shape[-1] for b in blocks]
-    out = np.zeros((*blocks[0].shape[:-2], sum(sizes), sum(sizes)))
-    start = 0
-    for block, size in zip(blocks, sizes, strict=True):
-        out[..., start : start + size, start : start + size] = block
-        start += size
+    """Return stacks of block-diagonal matrices; blocks may be rectangular."""
+    heights, widths = zip(*(b.shape[-2:] for b in blocks), strict=True)
+    out = np.zeros((*blocks[0].shape[:-2], sum(heights), sum(widths)))
+    row = column = 0
+    for block, height, width in zip(blocks, heights, widths, strict=True):
+        out[..., row : row + height, column : column + width] = block
+        row, column = row + height, column + width
     return out
 
 
@@ -67,8 +67,8 @@ class SumForm(_Pair):
     def system(self) -> System:
         """System matrices."""
         F, L, Qc, H, Pinf = zip(*(part.system() for part in self.parts), strict=True)
-        diagonal = scipy.linalg.block_diag
-        return System(diagonal(*F), diagonal(*L), diagonal(*Qc), np.concatenate(H), diagonal(*Pinf))
+        drift, noise, diffusion, prior = (_block_diagonal(list(blocks)) for blocks in (F, L, Qc, Pinf))
+        return System(drift, noise, diffusion, np.concatenate(H), prior)
 
     def scaled(self, factor: float) -> Form:
         """The model times a number."""
@@ -87,6 +87,15 @@ class SumForm(_Pair):
     def prior_derivatives(self) -> np.ndarray:
         """Derivatives of the stationary covariance."""
         return _spread([part.prior_derivatives() for part in self.parts], ())
+
+    def pulled_back(self, dt: np.ndarray, grad_a: np.ndarray, grad_q: np.ndarray) -> np.ndarray:
+        """Derivatives of a scalar: each part reads its own diagonal block, all else does not depend on it."""
+        out, start = [], 0
+        for part in self.parts:
+            block = slice(start, start + len(part.system().H))
+            out.append(part.pulled_back(dt, grad_a[:, block, block], grad_q[:, block, block]))
+            start = block.stop
+        return np.concatenate(out)
 
 
 @dataclass(frozen=True)

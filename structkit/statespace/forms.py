@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,12 @@ class Form(ABC):
     def prior_derivatives(self) -> np.ndarray:
         """Return the derivatives ``(p, s, s)`` of the stationary covariance in the logarithms of the parameters."""
 
+    def pulled_back(self, dt: np.ndarray, grad_a: np.ndarray, grad_q: np.ndarray) -> np.ndarray:
+        """Return the derivatives ``(p,)`` of a scalar from those in the entries of ``A`` and ``Q``, ``(T, s, s)``."""
+        pairs = zip(self.derivatives(dt), (grad_a, grad_q), strict=True)
+        first, second = (d.reshape(len(d), grad.size) @ grad.ravel() for d, grad in pairs)
+        return first + second
+
 
 def kron_each(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the Kronecker products of two stacks of square matrices, which broadcast."""
@@ -80,7 +87,7 @@ def kron_each(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 class _Leaf(Form):
     """Parameters of a form are its fields, in their order; ``variance`` scales it."""
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters."""
         return tuple(f.name for f in dataclasses.fields(self) if f.metadata.get("free", True))  # type: ignore[arg-type]

@@ -173,6 +173,5 @@ def parameter_gradient(
     total = np.einsum("pkl,kl->p", form.prior_derivatives(), grad_prior)
     for start in range(0, len(steps), _CHUNK):
         part = slice(start, start + _CHUNK)
-        d_a, d_q = form.derivatives(steps[part].astype(np.float64))
-        total += np.einsum("ptkl,tkl->p", d_a, grad_a[part]) + np.einsum("ptkl,tkl->p", d_q, grad_q[part])
+        total += form.pulled_back(steps[part].astype(np.float64), grad_a[part], grad_q[part])
     return total
