@@ -16,7 +16,7 @@ def term_of_state(sde: LinearSDE) -> np.ndarray:
     """Return the number of the term of a sum to which each state belongs, shape ``(s,)``."""
     form = known_form(sde)
     parts = form.parts if isinstance(form, SumForm) else (form,)
-    return np.repeat(np.arange(len(parts)), [len(part.system().H) for part in parts])
+    return np.repeat(np.arange(len(parts)), [part.n_states for part in parts])
 
 
 def expand_amplitudes(sde: LinearSDE, amplitudes: Array, n_outputs: int) -> np.ndarray:

@@ -92,7 +92,7 @@ class SumForm(_Pair):
         """Derivatives of a scalar: each part reads its own diagonal block, all else does not depend on it."""
         out, start = [], 0
         for part in self.parts:
-            block = slice(start, start + len(part.system().H))
+            block = slice(start, start + part.n_states)
             out.append(part.pulled_back(dt, grad_a[:, block, block], grad_q[:, block, block]))
             start = block.stop
         return np.concatenate(out)

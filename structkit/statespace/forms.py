@@ -46,6 +46,11 @@ class Form(ABC):
     def values(self) -> tuple[float, ...]:
         """Values of the parameters, all positive."""
 
+    @cached_property
+    def n_states(self) -> int:
+        """Number of states."""
+        return len(self.system().H)
+
     @abstractmethod
     def system(self) -> System:
         """Return the system matrices."""

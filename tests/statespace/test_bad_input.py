@@ -60,6 +60,19 @@ def test_filter(arguments, options, error, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(("excess", "accepted"), [(1e-15, True), (1e-10, False)])
+@pytest.mark.parametrize("where", [0, 2])
+def test_precisions_are_symmetric_up_to_rounding(excess, accepted, where):
+    precision, options = np.tile(np.eye(2), (3, 1, 1)), {"information": np.ones((3, 2))}
+    precision[where, 0, 1] = excess
+    if accepted:
+        assert np.isfinite(kalman_filter(SDE, [0.0, 1.0, 2.0], precision=precision, **options).log_z)
+        return
+    precision[1] *= 1e9  # the slack of one block is not that of another
+    with pytest.raises(NotSymmetricError, match="symmetric"):
+        kalman_filter(SDE, [0.0, 1.0, 2.0], precision=precision, **options)
+
+
 def test_smoother_and_interpolation():
     filtered = kalman_filter(SDE, TIMES, Y, noise_var=1.0)
     with pytest.raises(TypeError, match="kalman_filter"):

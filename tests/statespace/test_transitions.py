@@ -120,6 +120,38 @@ def test_parameter_gradient_is_the_contraction(rng):
     assert np.allclose(parameter_gradient(sde, d[::-1], grad_a[::-1], grad_q[::-1], prior), expected, rtol=1e-12)
 
 
+MATRICES = matern_sde(1.5, 0.7)
+GENERAL = LinearSDE(MATRICES.F, MATRICES.L, MATRICES.Qc, MATRICES.H, MATRICES.Pinf)
+
+
+@pytest.mark.parametrize(
+    "sde",
+    [
+        CASES["sum"][0],
+        GENERAL,
+        GENERAL + matern_sde(2.5) + GENERAL,
+        constant_sde() + matern_sde(0.5) * periodic_sde(2.0),
+    ],
+)
+def test_parameter_gradient_reads_any_block_of_a_sum(sde, rng):
+    d, s = rng.exponential(size=5), sde.n_states
+    step = discretize(sde, d, grad=True)
+    grad_a, grad_q = rng.normal(size=(2, 5, s, s))
+    each = np.einsum("ptkl,tkl->ptkl", step.dA, grad_a), np.einsum("ptkl,tkl->ptkl", step.dQ, grad_q)
+    size = sum(np.abs(x).sum(axis=(1, 2, 3)) for x in each)
+    got = parameter_gradient(sde, d, grad_a, grad_q, np.zeros((s, s)))
+    assert got.shape == (len(sde.parameter_names),)
+    error = np.abs(got - sum(x.sum(axis=(1, 2, 3)) for x in each))
+    # two sums of the same terms in different orders
+    assert (error <= 2 * 10 * s * s * EPS * size).all()
+
+
+def test_noises_of_a_sum_enter_their_own_states():
+    sde = GENERAL + matern_sde(2.5)
+    assert np.array_equal(sde.L, scipy.linalg.block_diag(GENERAL.L, matern_sde(2.5).L))
+    assert sde.Qc.shape == (2, 2)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=2), st.sampled_from(list(CASES)))
 def test_two_steps_are_one(steps, name):
