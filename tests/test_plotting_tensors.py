@@ -67,7 +67,7 @@ def test_default_is_the_functions_in_use_over_the_range_of_the_levels(cp, ax):
     plot_factors(cp, 1, ax=ax)
     strongest = np.argsort(-np.abs(cp.core_))[: cp.rank_]
     assert ax.get_legend_handles_labels()[1] == [f"function {k}" for k in strongest]
-    curve = next(line for line in ax.lines if line.get_label() == "function 0")
+    curve = next(line for line in ax.lines if line.get_label() == f"function {strongest[0]}")
     assert np.ptp(curve.get_xdata()) == pytest.approx(np.ptp(X[:, 1]))
     assert len(curve.get_xdata()) == 400
 
