@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -12,9 +13,8 @@ from structkit._backend.namespace import device_of, is_torch, to_device, to_nump
 from structkit._core.errors import StructKitError
 from structkit.dictionary.complete import CompleteStream
 from structkit.dictionary.frank_wolfe import FrankWolfeStream
-from structkit.dictionary.learner import Learner
-from structkit.dictionary.options import resolved
-from structkit.dictionary.stream import BlockStream, ThresholdStream
+from structkit.dictionary.learner import Learner, Settings
+from structkit.dictionary.stream import BlockStream, Pace, ThresholdStream
 
 if TYPE_CHECKING:
     from structkit.dictionary.model import OrthogonalDictionary
@@ -50,6 +50,7 @@ def pack(model: OrthogonalDictionary) -> dict[str, object]:
         "n_features": model.n_features_in_,
         "history": model.history_,
         "n_iter": model.n_iter_,
+        "settings": asdict(learner.settings),
         "settled": learner.settled,
         "clip": None if learner.clip is None else learner.clip.median,
         "device": device_of(learner.start[0]) if is_torch(learner.start[0]) else None,
@@ -96,7 +97,9 @@ def _unpack(cls: type[_T], v: dict[str, Any], device: str | None) -> _T:
     model = cls(**parameters, start=given, random_state=v["random_state"])
     model.n_samples_seen_, model.n_features_in_ = v["n_samples_seen"], v["n_features"]
     model.history_, model.n_iter_ = v["history"], v["n_iter"]
-    learner = Learner(start, resolved(model, tuple(W.shape[0] for W in start)))
+    # As when learning began; parameters that were set since then count from the next `fit`.
+    settings = dict(v["settings"])
+    learner = Learner(start, Settings(**settings | {"pace": Pace(**settings["pace"])}))
     learner.buffer = _get(v, "buffer", used)
     learner.n_buffered = sum(len(part) for part in learner.buffer)
     learner.settled = v["settled"]

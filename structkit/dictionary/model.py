@@ -108,6 +108,8 @@ class OrthogonalDictionary(CodeTransform):
     :math:`t^{-3/4}` towards their polar factor, rates that give the gap :math:`O(t^{-1/4} \log t)` of [1]_; the
     constants are ours, both 1.
 
+    Parameters that are changed in the middle of a stream count from the next `fit`.
+
     References
     ----------
     .. [1] Xue, Lau, "Online orthogonal dictionary learning based on Frank-Wolfe method", IEEE Trans. Neural Netw.

@@ -27,6 +27,8 @@ WARMUP, RELEARN, BLOCK = 64, 32, 4
 LEAST_WARMUP = 2048
 # Blocks grow to this share of the samples seen: fewer polar factors, and no worse a dictionary.
 GROWTH = 1 / 16
+# Samples may be this much of the fourth root of the largest number: sums over 1e12 codes stay finite.
+MOST_SHARE = 1e-3
 
 
 def _sample_shape(shape: object, n_features: int) -> Shape:
@@ -52,20 +54,36 @@ def checked_samples(model: CodeTransform, X: object, *, fitting: bool, name: str
             f"Found array with 0 feature(s) (shape={tuple(X.shape)}) while a minimum of 1 is required by "
             f"{type(model).__name__}."
         )
-    known = getattr(model, "n_features_in_", None) if not fitting else None
-    if known is not None and count != known:
-        raise ShapeError(
-            f"{name} has {count} features, but {type(model).__name__} is expecting {known} features as input."
-        )
-    shape = _sample_shape(model.shape, count)
+    if not fitting:
+        if count != model.n_features_in_:
+            raise ShapeError(
+                f"{name} has {count} features, but {type(model).__name__} is expecting {model.n_features_in_} features "
+                "as input."
+            )
+    shape = _sample_shape(model.shape, count) if fitting else tuple(W.shape[0] for W in model._learner.start)
     if X.ndim > 2 and tuple(X.shape[1:]) != shape:
         hint = f"give shape={tuple(X.shape[1:])}" if model.shape is None else f"expected samples of shape {shape}"
         raise ShapeError(f"{name} has shape {tuple(X.shape)}; {hint}, or flatten the samples to rows.")
     if count != math.prod(shape):
         raise ShapeError(f"{name} has {count} features; shape={shape} needs {math.prod(shape)}.")
-    if not bool(get_namespace(X).all(get_namespace(X).isfinite(X))):
-        raise NotFiniteError(f"{name} holds NaN or infinity; dictionaries need complete samples.")
+    _check_magnitudes(X, name)
+    if not fitting:
+        backend_name(X, model._learner.start[0])
     return X.reshape(X.shape[0], *shape)
+
+
+def _check_magnitudes(X: Any, name: str) -> None:
+    """Raise unless all numbers are finite, and so small that sums of their third and fourth powers are."""
+    xp = get_namespace(X)
+    largest = float(xp.max(xp.abs(X))) if X.shape[0] else 0.0
+    if not math.isfinite(largest):
+        raise NotFiniteError(f"{name} holds NaN or infinity; dictionaries need complete samples.")
+    most = MOST_SHARE * float(xp.finfo(X.dtype).max) ** 0.25
+    if largest > most:
+        raise ValueError(
+            f"{name} holds numbers up to {largest:.2g}, whose powers overflow in {X.dtype} beyond {most:.2g}. Use "
+            "smaller units."
+        )
 
 
 def _numeric(X: object, name: str) -> Array:
@@ -130,6 +148,9 @@ def _check_ranges(model: OrthogonalDictionary, n_features: int) -> None:
         raise ValueError(f"n_nonzero={model.n_nonzero}; a sample has only {n_features} codes.")
     if model.schedule not in ("buffered", "paper"):
         raise ValueError(f"schedule={model.schedule!r} is unknown; expected 'buffered' or 'paper'.")
+    for name in ("robust", "orthogonal"):
+        if not isinstance(getattr(model, name), (bool, np.bool_)):
+            raise ValueError(f"{name}={getattr(model, name)!r}; expected True or False.")
     _check_combinations(model)
     _check_number("forgetting", model.forgetting, 0.0, 1.0)
     _check_number("averaging", model.averaging, 1.0, math.inf)

@@ -236,5 +236,5 @@ class ThresholdStream(BlockStream):
 
 def tail_weight(square: Any, fourth: Any) -> float:
     """Excess of the mean fourth power of all codes over that of normal codes, relative."""
-    mean = float(square.mean())
-    return float(fourth.mean()) / (3 * mean**2) - 1.0 if mean > 0 else 0.0
+    normal = 3 * float(square.mean()) ** 2
+    return float(fourth.mean()) / normal - 1.0 if normal > 0 else 0.0

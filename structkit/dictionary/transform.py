@@ -21,6 +21,7 @@ class CodeTransform(Estimator):
     """What follows from a learned dictionary."""
 
     shape: Shape | None
+    n_features_in_: int
     _learner: Learner
 
     def transform(self, X: Array) -> Array:
@@ -100,6 +101,7 @@ class CodeTransform(Estimator):
         float
             ``1 - |X - X_hat|^2 / |X|^2``, at most 1; 1 for samples that are all zero.
         """
+        self._check_fitted("_learner")
         Y = checked_samples(self, X, fitting=False)
         rest = Y - checked_samples(self, self.inverse_transform(self.transform(X)), fitting=False)
         total = float((Y**2).sum())

@@ -50,6 +50,8 @@ def test_samples_with_holes_are_refused(value, method):
         ({"orthogonal": False, "shape": (2, 3)}, r"orthogonal=False does not go with shape=\(2, 3\)"),
         ({"orthogonal": False, "schedule": "paper"}, "orthogonal=False does not go with schedule='paper'"),
         ({"forgetting": 0.1, "schedule": "paper"}, "forgetting does not go with schedule='paper'"),
+        ({"robust": "yes"}, "robust='yes'; expected True or False"),
+        ({"orthogonal": None}, "orthogonal=None; expected True or False"),
         ({"robust": True, "schedule": "paper"}, "robust does not go with schedule='paper'"),
     ],
 )
@@ -167,3 +169,24 @@ def test_scale_does_not_matter(scale, dtype):
     atol = 1e-9 if dtype is float else 1e-3
     np.testing.assert_allclose(scaled.components_, model.components_, atol=atol)
     assert scaled.threshold_ == pytest.approx(scale * model.threshold_, rel=100 * atol)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e100, np.float64), (1e12, np.float32)])
+def test_samples_whose_powers_overflow_are_refused(scale, dtype):
+    with pytest.raises(ValueError, match=r"whose powers overflow in float\d\d beyond .* Use smaller units"):
+        OrthogonalDictionary().partial_fit((scale * Y).astype(dtype))
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e-70, np.float64), (1e70, np.float64), (1e6, np.float32)])
+def test_units_of_the_samples_do_not_matter(scale, dtype):
+    plain = OrthogonalDictionary(random_state=0).fit(Y)
+    scaled = OrthogonalDictionary(random_state=0).fit((scale * Y).astype(dtype))
+    tol = 1e-10 if dtype is np.float64 else 1e-3
+    np.testing.assert_allclose(scaled.components_, plain.components_, atol=tol)
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "score"])
+def test_a_model_of_tensors_takes_no_arrays(method):
+    model = OrthogonalDictionary(random_state=0).fit(torch.tensor(Y))
+    with pytest.raises(BackendMismatchError, match="got numpy and torch"):
+        getattr(model, method)(Y)

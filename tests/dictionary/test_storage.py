@@ -89,6 +89,20 @@ def test_incomplete_files_are_refused(tmp_path):
         structkit.load(path)
 
 
+@pytest.mark.parametrize("changed", [{"batch_size": 20}, {"robust": True}, {"schedule": "paper", "shape": (2, 3)}])
+def test_parameters_set_in_the_middle_count_from_the_next_fit(changed, tmp_path):
+    plain = OrthogonalDictionary(random_state=0).partial_fit(Y[:2500])
+    model = OrthogonalDictionary(random_state=0).partial_fit(Y[:2500]).set_params(**changed)
+    model.save(tmp_path / "d.npz")
+    again = structkit.load(tmp_path / "d.npz")
+    for m in (plain, model, again):
+        m.partial_fit(Y[2500:])
+    np.testing.assert_array_equal(model.components_, plain.components_)
+    np.testing.assert_array_equal(again.components_, plain.components_)
+    np.testing.assert_array_equal(again.transform(Y[:5]), plain.transform(Y[:5]))
+    assert again.get_params() == model.get_params()
+
+
 def test_generators_and_callbacks_are_not_stored(tmp_path):
     model = OrthogonalDictionary(random_state=np.random.default_rng(0), callback=lambda r: False).fit(Y)
     model.save(tmp_path / "d.npz")
