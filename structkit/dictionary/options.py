@@ -54,12 +54,11 @@ def checked_samples(model: CodeTransform, X: object, *, fitting: bool, name: str
             f"Found array with 0 feature(s) (shape={tuple(X.shape)}) while a minimum of 1 is required by "
             f"{type(model).__name__}."
         )
-    if not fitting:
-        if count != model.n_features_in_:
-            raise ShapeError(
-                f"{name} has {count} features, but {type(model).__name__} is expecting {model.n_features_in_} features "
-                "as input."
-            )
+    if not fitting and count != model.n_features_in_:
+        raise ShapeError(
+            f"{name} has {count} features, but {type(model).__name__} is expecting {model.n_features_in_} features "
+            "as input."
+        )
     shape = _sample_shape(model.shape, count) if fitting else tuple(W.shape[0] for W in model._learner.start)
     if X.ndim > 2 and tuple(X.shape[1:]) != shape:
         hint = f"give shape={tuple(X.shape[1:])}" if model.shape is None else f"expected samples of shape {shape}"
