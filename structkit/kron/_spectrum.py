@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from structkit._backend.namespace import cast, get_namespace, is_torch, result_dtype
 from structkit._core.errors import BackendMismatchError, NotPositiveDefiniteError, SingularFactorError
 from structkit._core.types import Array
-from structkit.kron._symmetric import check_symmetric, eigh, machine_eps
+from structkit.kron._symmetric import check_symmetric, eigh_each, machine_eps
 
 __all__ = ["LOG_MAX", "Spectrum", "check_noise", "check_shifted", "outer", "spectrum"]
 
@@ -54,9 +54,8 @@ def spectrum(factors: Sequence[Array], operation: str, *, semidefinite: bool = T
     """Decompose symmetric factors; with `semidefinite`, set eigenvalues in ``[-n eps max, 0]`` to 0, refuse others."""
     check_symmetric(factors, operation)
     vectors, values, scales = [], [], []
-    for i, a in enumerate(factors):
+    for i, (a, (w, V)) in enumerate(zip(factors, eigh_each(factors), strict=True)):
         xp = get_namespace(a)
-        w, V = eigh(a)
         largest = float(abs(w).max()) if w.shape[0] else 0.0  # type: ignore[arg-type]
         if semidefinite and w.shape[0]:
             smallest = float(w[0])

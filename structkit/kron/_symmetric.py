@@ -15,7 +15,7 @@ from structkit._core.validation import check_square
 from structkit.kron._centrosymmetric import centrosymmetric_eigh, is_centrosymmetric
 from structkit.kron.entries import no_dask
 
-__all__ = ["check_symmetric", "eigh", "is_complex", "machine_eps", "square_factors"]
+__all__ = ["check_symmetric", "eigh", "eigh_each", "is_complex", "machine_eps", "square_factors"]
 
 
 def square_factors(factors: Sequence[Array], operation: str) -> list[Array]:
@@ -54,6 +54,20 @@ def eigh(a: Array) -> tuple[Array, Array]:
         return get_namespace(a).linalg.eigh(a)
     matrix = np.asarray(a)
     return centrosymmetric_eigh(matrix, _eigh) if is_centrosymmetric(matrix) else _eigh(matrix)
+
+
+def eigh_each(arrays: Sequence[Array]) -> list[tuple[Array, Array]]:
+    """Eigenvalues and eigenvectors of every factor; equal ones, as on square grids with one kernel, are done once."""
+    pairs: list[tuple[Array, Array]] = []
+    for i, a in enumerate(arrays):
+        twin = next((j for j in range(i) if _same(arrays[j], a)), None)
+        pairs.append(eigh(a) if twin is None else pairs[twin])
+    return pairs
+
+
+def _same(a: Array, b: Array) -> bool:
+    """Whether two factors are one; equal tensors may carry gradients of their own."""
+    return a is b or (not is_torch(a) and a.shape == b.shape and np.array_equal(np.asarray(a), np.asarray(b)))
 
 
 def _eigh(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

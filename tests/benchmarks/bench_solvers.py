@@ -20,7 +20,10 @@ def rows(*, quick: bool = False) -> list[Row]:
     cases += [((30, 30, 30), None, 1.5), ((100, 100, 20), None, None)]
     for sizes, gate, gradient_gate in [((8, 6), None, None)] if quick else cases:
         factors, y = _problem(sizes)
-        found += _value(sizes, factors, y, gate)
+        found += _value(_name("solve + logdet (evidence)", sizes), factors, y, gate)
+        if gate is not None:
+            name = _name("solve + logdet (evidence), a kernel per axis,", sizes)
+            found += _value(name, [factors[0], factors[1] ** 2], y, gate)
         found += _solve(sizes, factors, y)
         found += _gradient(sizes, factors, y, gradient_gate)
     found += _logdet_accuracy(quick)
@@ -45,7 +48,7 @@ def _operator(factors: list, noise: object) -> object:
     return KroneckerProductLinearOperator(*(DenseLinearOperator(k) for k in factors)).add_diagonal(noise)
 
 
-def _value(sizes: tuple[int, ...], factors: list[np.ndarray], y: np.ndarray, gate: float | None) -> list[Row]:
+def _value(name: str, factors: list[np.ndarray], y: np.ndarray, gate: float | None) -> list[Row]:
     def peer() -> Callable[[], object]:
         import torch
 
@@ -63,7 +66,7 @@ def _value(sizes: tuple[int, ...], factors: list[np.ndarray], y: np.ndarray, gat
         return call
 
     return compare(
-        _name("solve + logdet (evidence)", sizes),
+        name,
         lambda: gaussian_evidence(factors, y, NOISE).value,
         {"linear_operator": optional(peer)},
         gate=gate,

@@ -225,3 +225,27 @@ def test_torch_hessian_in_hyperparameters_against_the_dense_density():
     theta = torch.tensor([-1.0, 0.3, -0.7], dtype=torch.float64)
     ours, theirs = (torch.autograd.functional.hessian(f, theta) for f in (structured, dense))
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("order", [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)])
+def test_equal_factors(order):
+    rng = np.random.default_rng(7)
+    pair = [spd(rng, 4), spd(rng, 4)]
+    factors = [pair[i].copy() for i in order]
+    y = rng.normal(size=64)
+    result = gaussian_evidence(factors, y, 0.3, grad=True)
+    assert result.value == pytest.approx(dense(factors, y, 0.3), rel=1e-11)
+    # Nearly equal is not equal.
+    factors[-1] = factors[-1] * (1 + 1e-6)
+    assert gaussian_evidence(factors, y, 0.3).value == pytest.approx(dense(factors, y, 0.3), rel=1e-12)
+
+
+def test_equal_tensors_have_gradients_of_their_own():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(8)
+    a, y = spd(rng, 3), rng.normal(size=9)
+    expected = gaussian_evidence([a, a], y, 0.3, grad=True).grad.factors
+    tensors = [torch.tensor(a, requires_grad=True) for _ in range(2)]
+    gaussian_evidence(tensors, torch.tensor(y), 0.3).value.backward()
+    for t, g in zip(tensors, expected, strict=True):
+        np.testing.assert_allclose(t.grad, g, rtol=1e-10)

@@ -20,14 +20,16 @@ from tests.sbl.dense import error, random, same_support, sparse
 
 pytestmark = pytest.mark.slow
 SNRS = (5, 10, 15, 20, 25, 30)
-RUNS = 200  # as published: means have heavy tails, since single searches may fail
+# 200 runs are published. At 5 dB a few supports are ambiguous, their evidence is within a nat of that of the true one,
+# and one such run in 200 doubles a mean.
+RUNS = {5: 800}
 
 
 @functools.cache
 def stock(snr, rank_one):
     """Errors of fb (noise learned and known), of the published methods, of least squares; noise ratios; supports."""
     rows = []
-    for seed in range(RUNS):
+    for seed in range(RUNS.get(snr, 200)):
         p = sparse(50_000 + seed, snr=snr, rank_one=rank_one)
         learned = KroneckerSBL().fit(p.factors, p.y)
         known = KroneckerSBL(noise_var=p.noise_var).fit(p.factors, p.y)
@@ -45,11 +47,7 @@ def stock(snr, rank_one):
     return table
 
 
-# Of 200 runs at 5 dB one has a wrong support whose evidence is larger than that of the true one, by less than a nat.
-AMBIGUOUS = pytest.mark.xfail(reason="measured .57 of svd; .40 without the one ambiguous run", strict=False)
-
-
-@pytest.mark.parametrize("snr", [pytest.param(5, marks=AMBIGUOUS), *SNRS[1:]])
+@pytest.mark.parametrize("snr", SNRS)
 def test_stock_problem(snr):
     table = stock(snr, True)
     fb, known, svd, oracle = table[:, :4].mean(axis=0)
