@@ -1,0 +1,7 @@
+"""Gaussian process solver for partial differential equations with high frequencies and several scales."""
+
+from structkit.pde.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
+from structkit.pde.operators import D, Operator, Parameter
+from structkit.pde.problem import PDE, Nonlinearity
+
+__all__ = ["PDE", "D", "Dirichlet", "Initial", "Neumann", "Nonlinearity", "Operator", "Parameter", "Periodic", "Robin"]

@@ -1,0 +1,193 @@
+"""Frequencies of the carriers: found greedily in what is known of a problem, with no scale to set."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import scipy.linalg
+
+from structkit.pde.conditions import Periodic, values_on
+from structkit.pde.features import CUTOFF, axis_features
+from structkit.pde.problem import PDE
+
+__all__ = ["companions", "discover_frequencies", "fibres"]
+
+MAX_CARRIERS = 12
+# Features whose part outside of the others is below this share of the largest one would fit rounding errors.
+_RANK = 1e-12
+_PADDING = 8
+# Samples per fibre: doubled until the upper part of the spectrum is empty.
+_FEWEST, _MOST = 512, 8192
+_N_FIBRES = 8
+
+
+def discover_frequencies(
+    columns: np.ndarray,
+    lower: float,
+    upper: float,
+    lengthscale: float,
+    *,
+    tol: float = 1e-10,
+    max_carriers: int = MAX_CARRIERS,
+    cutoff: float = CUTOFF,
+) -> np.ndarray:
+    """Return the carriers that evenly spaced samples need besides a smooth envelope.
+
+    Parameters
+    ----------
+    columns : array, shape ``(n, c)``
+        Samples from `lower` to `upper`, ends included; every column has its own carriers and counts the same.
+    lower, upper : float
+        Ends of the axis.
+    lengthscale : float
+        Length-scale of the envelope.
+    tol : float, default 1e-10
+        Relative residual that ends the search.
+    max_carriers : int, default 12
+        Most carriers, the frequency 0 included.
+    cutoff : float
+        As for `axis_features`.
+
+    Returns
+    -------
+    frequencies : numpy.ndarray
+        Ascending, in cycles per unit, 0 first.
+    """
+    n = len(columns)
+    norms = np.linalg.norm(columns, axis=0)
+    residual = columns[:, norms > 0] / norms[norms > 0]
+    found, basis = [0.0], np.empty((n, 0))
+    if not residual.size:
+        return np.zeros(1)
+    x = np.linspace(lower, upper, n)
+    spectrum = _Spectrum(n, upper - lower)
+    sizes = [1.0]
+    while True:
+        block = axis_features(lower, upper, lengthscale, found[-1:], cutoff=cutoff)(x)
+        added = _outside(block, basis)
+        basis = np.hstack([basis, added])
+        residual = residual - added @ (added.T @ residual)
+        sizes.append(float(np.sqrt(np.mean(np.sum(residual**2, axis=0)))))
+        stalled = len(sizes) > 4 and sizes[-1] > 0.7 * sizes[-3]
+        if sizes[-1] < tol or len(found) >= max_carriers or basis.shape[1] > 0.8 * n or stalled:
+            return np.sort(found)
+        peak = spectrum.peak(residual, found)
+        if peak is None:
+            return np.sort(found)
+        found.append(peak)
+
+
+def _outside(block: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of what a block adds to another."""
+    size = np.linalg.norm(block, 2)
+    for _ in range(2):
+        block = block - basis @ (basis.T @ block)
+    u, s, _ = scipy.linalg.svd(block, full_matrices=False)
+    return u[:, s > _RANK * size]  # type: ignore[no-any-return]
+
+
+class _Spectrum:
+    """Power of residuals over frequency."""
+
+    def __init__(self, n: int, length: float) -> None:
+        self.window = np.blackman(n + 2)[1:-1, None]
+        self.size = _PADDING * n
+        self.frequencies = np.arange(self.size // 2 + 1) * (n - 1) / (self.size * length)
+        self.gap = 1.0 / length
+
+    def peak(self, residual: np.ndarray, taken: Sequence[float]) -> float | None:
+        """Frequency of the largest power that is not beside one that was taken."""
+        power = np.sum(np.abs(np.fft.rfft(self.window * residual, self.size, axis=0)) ** 2, axis=1)
+        for f in taken:
+            power[np.abs(self.frequencies - f) < self.gap] = 0.0
+        return float(self.frequencies[np.argmax(power)]) if power.any() else None
+
+
+def fibres(problem: PDE, axis: int, rng: np.random.Generator) -> np.ndarray:
+    """Samples along one axis of the source and of the conditions, shape ``(n, c)``, fine enough to resolve them."""
+    lines = [*_source_lines(problem, axis, rng), *_condition_lines(problem, axis, rng)]
+    n = _FEWEST
+    while True:
+        x = np.linspace(*problem.domain[axis], n)
+        columns = np.stack([line(x) for line in lines], axis=1) if lines else np.zeros((n, 0))
+        if n >= _MOST or _resolved(columns):
+            return columns
+        n *= 2
+
+
+def _resolved(columns: np.ndarray) -> bool:
+    """Whether the upper half of every spectrum is nearly empty."""
+    power = np.abs(np.fft.rfft(columns * np.blackman(len(columns))[:, None], axis=0)) ** 2
+    return bool(np.all(power[len(power) // 2 :].sum(axis=0) <= 1e-8 * power.sum(axis=0)))
+
+
+def _source_lines(problem: PDE, axis: int, rng: np.random.Generator) -> list[Callable[[np.ndarray], np.ndarray]]:
+    if not callable(problem.source):
+        return []
+    count = 1 if problem.n_axes == 1 else _N_FIBRES
+    return [_line(problem.source, axis, _anchor(problem, rng), "source") for _ in range(count)]
+
+
+def _condition_lines(problem: PDE, axis: int, rng: np.random.Generator) -> list[Callable[[np.ndarray], np.ndarray]]:
+    lines = []
+    for c in problem.conditions:
+        if isinstance(c, Periodic) or not callable(c.value):  # type: ignore[attr-defined]
+            continue
+        for normal, side in c.faces(problem.n_axes):
+            if normal != axis:
+                anchor = _anchor(problem, rng)
+                anchor[normal] = problem.domain[normal][0 if side == "lower" else 1]
+                lines.append(_line(c.value, axis, anchor, type(c).__name__))  # type: ignore[attr-defined]
+    return lines
+
+
+def _anchor(problem: PDE, rng: np.random.Generator) -> list[float]:
+    return [float(rng.uniform(a, b)) for a, b in problem.domain]
+
+
+def _line(value: Callable[..., object], axis: int, anchor: list[float], name: str) -> Callable[[np.ndarray], np.ndarray]:
+    def line(x: np.ndarray) -> np.ndarray:
+        coords = [x if a == axis else np.array([anchor[a]]) for a in range(len(anchor))]
+        return values_on(value, coords, name).ravel()
+
+    return line
+
+
+def companions(problem: PDE, found: Sequence[np.ndarray]) -> list[np.ndarray]:
+    r"""Add the frequencies with which homogeneous solutions answer to those found along the other axes.
+
+    A wave :math:`e^{2 \pi i f x}` goes with :math:`e^{s t}` where the symbol of the operator vanishes: dispersion tells
+    the carriers along an axis on which no data show them. Only for operators with constant coefficients.
+    """
+    terms = problem.operator.terms
+    if not all(t.coefficient.is_constant for t in terms) or problem.n_axes == 1 and problem.operator.order(0) == 0:
+        return list(found)
+    out = []
+    for axis, own in enumerate(found):
+        others = [f for a, f in enumerate(found) if a != axis]
+        extra: list[float] = []
+        for fs in itertools.islice(itertools.product(*others), 64):
+            extra += _waves(problem, axis, fs)
+        length = problem.domain[axis][1] - problem.domain[axis][0]
+        kept = list(own)
+        for f in sorted(extra, reverse=True):
+            if len(kept) < MAX_CARRIERS and all(abs(f - g) > 0.5 / length for g in kept):
+                kept.append(f)
+        out.append(np.sort(kept))
+    return out
+
+
+def _waves(problem: PDE, axis: int, others: Sequence[float]) -> list[float]:
+    """Frequencies along `axis` of homogeneous solutions with given frequencies along the other axes."""
+    remaining = [a for a in range(problem.n_axes) if a != axis]
+    symbol = np.zeros(problem.operator.order(axis) + 1, complex)
+    for t in problem.operator.terms:
+        factor = complex(t.coefficient.number({}))
+        for a, f in zip(remaining, others, strict=True):
+            factor *= (2j * math.pi * f) ** t.order(a)
+        symbol[t.order(axis)] += factor
+    roots = np.roots(symbol[::-1])
+    return [abs(r.imag) / (2 * math.pi) for r in roots if abs(r.imag) > abs(r.real)]

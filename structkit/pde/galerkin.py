@@ -1,0 +1,184 @@
+"""The Galerkin method: carriers and length-scale found by themselves, judged by the residual off the grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from structkit._core.progress import Progress
+from structkit.pde.basis import AxisBasis
+from structkit.pde.constraints import Constraints, Row, select_rows
+from structkit.pde.expansion import Expansion
+from structkit.pde.features import axis_features
+from structkit.pde.frequencies import companions, discover_frequencies, fibres
+from structkit.pde.linear import FreeSystem
+from structkit.pde.newton import solve_nonlinear
+from structkit.pde.problem import PDE
+from structkit.pde.system import System, project
+
+__all__ = ["Attempt", "Search", "solve_galerkin"]
+
+# Lengths of the envelope over that of the domain, in the order in which they are tried.
+RATIOS = (0.35, 0.6, 0.2, 0.1, 0.07, 0.04)
+# Points of the off-grid residual per axis, by the number of axes.
+_CHECK_POINTS = {1: 2001, 2: 151, 3: 41}
+# Most points per axis that are chosen automatically.
+_MOST_POINTS = {1: 4000, 2: 800, 3: 160}
+# Below this the solution is known well enough to show its own carriers.
+_TRUSTED = 0.3
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to try.
+
+    Attributes
+    ----------
+    n_points : tuple of int or None
+        Points per axis; None chooses them.
+    lengthscale : float or None
+        Length-scale of the envelopes over the length of the axis; None searches.
+    frequencies : tuple of array or None
+        Carriers per axis; None discovers them.
+    tol : float
+        Off-grid residual that ends the search.
+    max_iter : int
+        Most Newton steps.
+    seed : int
+        Of the fibres that are looked at.
+    """
+
+    n_points: tuple[int, ...] | None
+    lengthscale: float | None
+    frequencies: tuple[np.ndarray, ...] | None
+    tol: float
+    max_iter: int
+    seed: int
+
+
+@dataclass
+class Attempt:
+    """One solution.
+
+    Attributes
+    ----------
+    expansion : Expansion
+        The solution.
+    ratio : float
+        Length-scale over length of the axis.
+    residual : float
+        Off-grid residual of the equation, or the violation of a condition if that is larger.
+    mismatch : float
+        Largest relative violation of a condition.
+    solved : bool
+        Whether the equations on the coefficients were solved.
+    n_iter : int
+        Newton steps; 0 for linear equations.
+    resonance : float
+        Smallest over typical eigenvalue of the operator, inf where it is not known.
+    """
+
+    expansion: Expansion
+    ratio: float
+    residual: float
+    mismatch: float
+    solved: bool = True
+    n_iter: int = 0
+    resonance: float = math.inf
+    frequencies: list[np.ndarray] = field(default_factory=list)
+
+
+def solve_galerkin(problem: PDE, search: Search, progress: Progress) -> Attempt:
+    """Return the attempt with the smallest off-grid residual."""
+    rows = select_rows(problem)
+    best: Attempt | None = None
+    ratios = RATIOS if search.lengthscale is None else (search.lengthscale,)
+    progress.stage("length-scales", 2 * len(ratios))
+    for again in (False, True):
+        if again and (best is None or search.frequencies is not None or best.residual > _TRUSTED):
+            break
+        seen = best
+        for ratio in ratios:
+            found = search.frequencies or _carriers(problem, search, ratio, seen if again else None)
+            attempt = _attempt(problem, rows, search, ratio, found, best, 1.4 if again else 1.0)
+            if best is None or attempt.residual < best.residual:
+                best = attempt
+            record = {"stage": "length-scales", "lengthscale": ratio, "residual": attempt.residual}
+            if progress.step({**record, "n_newton": attempt.n_iter}) or best.residual <= search.tol:
+                progress.close()
+                return best
+    progress.close()
+    assert best is not None
+    return best
+
+
+def _carriers(problem: PDE, search: Search, ratio: float, known: Attempt | None) -> list[np.ndarray]:
+    """Carriers of each axis, from the data of the problem or from a solution."""
+    rng = np.random.default_rng(search.seed)
+    tol = 1e-3 if problem.nonlinearity is not None and known is None else 1e-11
+    found = []
+    for axis, (a, b) in enumerate(problem.domain):
+        columns = fibres(problem, axis, rng) if known is None else _solution_lines(known.expansion, axis, (a, b), rng)
+        found.append(discover_frequencies(columns, a, b, ratio * (b - a), tol=tol))
+    return companions(problem, found) if known is None else found
+
+
+def _solution_lines(u: Expansion, axis: int, ends: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    """Fibres of a solution along one axis."""
+    x = np.linspace(*ends, 4 * u.bases[axis].n)
+    coords = [x if a == axis else rng.uniform(b.x[0], b.x[-1], 3) for a, b in enumerate(u.bases)]
+    return np.moveaxis(u.on(coords), axis, 0).reshape(len(x), -1)
+
+
+def _attempt(
+    problem: PDE,
+    rows: tuple[list[list[Row]], list[Row]],
+    search: Search,
+    ratio: float,
+    frequencies: Sequence[np.ndarray],
+    known: Attempt | None,
+    margin: float,
+) -> Attempt:
+    bases = []
+    for axis, (a, b) in enumerate(problem.domain):
+        features = axis_features(a, b, ratio * (b - a), frequencies[axis])
+        n = search.n_points[axis] if search.n_points else _points(problem, features.modes.shape[0], frequencies[axis], b - a, margin)
+        bases.append(AxisBasis(features, n))
+    constraints = Constraints(problem, bases, *rows)
+    system = System(problem, bases)
+    f = project(problem.source_on([b.x for b in bases]), bases)
+    free = FreeSystem(system, constraints)
+    resonance = free.resonance()
+    C = constraints.lift + free.expand(free.solve(free.restrict(f - system.apply(constraints.lift))))
+    solved, n_iter = True, 0
+    if problem.nonlinearity is not None:
+        start = C
+        if known is not None and known.solved:
+            u = project(known.expansion.on([b.x for b in bases]), bases)
+            start = constraints.lift + free.expand(free.restrict(u - constraints.lift))
+        result = solve_nonlinear(
+            system, constraints, f, problem.nonlinearity, start, search.max_iter, lambda residual: False
+        )
+        C, solved, n_iter = result.coefficients, result.converged, result.n_iter
+    u = Expansion(bases, C)
+    coords = [_between(b, _CHECK_POINTS[problem.n_axes]) for b in bases]
+    mismatch = constraints.mismatch(C, coords)
+    residual = max(u.residual(problem, coords), mismatch) if np.isfinite(C).all() else math.inf
+    return Attempt(u, ratio, residual, mismatch, solved, n_iter, resonance, [np.asarray(f) for f in frequencies])
+
+
+def _points(problem: PDE, degree: int, frequencies: np.ndarray, length: float, margin: float) -> int:
+    """Points that resolve the carriers and the envelope."""
+    n = math.pi * float(np.max(frequencies)) * length + 0.8 * degree + 16
+    n *= margin * (1.25 if problem.nonlinearity is not None else 1.0)
+    return min(math.ceil(n), _MOST_POINTS[problem.n_axes])
+
+
+def _between(basis: AxisBasis, n: int) -> np.ndarray:
+    """Midpoints of an even grid, off the collocation points."""
+    a, b = basis.x[0], basis.x[-1]
+    return a + (b - a) * (np.arange(n) + 0.5) / n
+

@@ -1,0 +1,240 @@
+"""A boundary or initial value problem: operator, source, conditions, nonlinearity, on a box."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from structkit._core.errors import NotFiniteError, ShapeError
+from structkit._core.types import Array
+from structkit.pde.conditions import Condition, Periodic, values_on
+from structkit.pde.operators import D, Operator, Parameter
+
+__all__ = ["PDE", "Nonlinearity"]
+
+_STEP = 1e-30  # of complex-step derivatives, which have no cancellation
+
+
+@dataclass(frozen=True)
+class Nonlinearity:
+    """A function of the solution and its derivatives at the same point, such as ``u * u_x``.
+
+    Parameters
+    ----------
+    function : callable
+        ``N(v_1, ..., v_k)``, pointwise.
+    operators : sequence of Operator
+        What its arguments are: ``D(0, 0)`` for the solution, ``D(0, 1)`` for its derivative along the first axis, ...
+    gradient : sequence of callable, optional
+        Its derivatives with respect to each argument. Default: complex steps, exact to rounding for functions that
+        take complex numbers (sums, products, powers, exponentials, but not ``abs``).
+
+    Examples
+    --------
+    >>> burgers = Nonlinearity(lambda u, u_x: u * u_x, [D(0, 0), D(0, 1)])
+    >>> burgers.value([np.array([2.0]), np.array([3.0])])
+    array([6.])
+    >>> burgers.slopes([np.array([2.0]), np.array([3.0])])
+    [array([3.]), array([2.])]
+    """
+
+    function: Callable[..., Any]
+    operators: Sequence[Operator] = (D(0, 0),)
+    gradient: Sequence[Callable[..., Any]] | None = None
+
+    def value(self, v: Sequence[np.ndarray]) -> np.ndarray:
+        """The function at values of its arguments."""
+        return np.asarray(self.function(*v))
+
+    def slopes(self, v: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Its derivatives with respect to each argument."""
+        if self.gradient is not None:
+            return [np.broadcast_to(np.asarray(g(*v), dtype=float), v[0].shape) for g in self.gradient]
+        found = []
+        for j in range(len(v)):
+            moved = [a + _STEP * 1j if i == j else a for i, a in enumerate(v)]
+            found.append(np.broadcast_to(np.imag(self.function(*moved)) / _STEP, v[0].shape))
+        return found
+
+
+class PDE:
+    """A linear or nonlinear problem ``L u + N(u) = f`` on a box, with conditions on its faces.
+
+    Parameters
+    ----------
+    operator : Operator
+        ``L``: sums of `D`, with coefficients.
+    domain : sequence of (float, float)
+        Lower and upper end of each axis, 1 to 3 axes; time is an axis like any other.
+    source : float, callable or array, default 0
+        ``f``. A callable takes all coordinates, broadcast, as ``f(x, y, ...)``. An array holds samples on `grid`.
+    conditions : sequence of Condition
+        Boundary, initial and periodicity conditions.
+    nonlinearity : (callable, callable) or Nonlinearity, optional
+        ``N`` and its derivative as functions of ``u``, or a `Nonlinearity` of several derivatives.
+    grid : sequence of array, optional
+        Coordinates of the samples of the source: for each axis an evenly spaced array from end to end.
+
+    Raises
+    ------
+    ShapeError
+        If an axis of the operator, of a condition or of the samples is not an axis of the domain.
+    NotFiniteError
+        If the source, a coefficient or a condition is not finite.
+    TypeError, ValueError
+        If an argument is of the wrong kind or out of range, or samples are not evenly spaced.
+
+    Examples
+    --------
+    >>> problem = PDE(D(0, 2) + D(1, 2), domain=[(0, 1), (0, 1)], source=1.0, conditions=[Dirichlet(0.0)])
+    >>> problem
+    PDE(D(0, 2) + D(1, 2), domain=((0.0, 1.0), (0.0, 1.0)))
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        *,
+        domain: Sequence[tuple[float, float]],
+        source: float | Callable[..., Any] | Array = 0.0,
+        conditions: Sequence[Condition] | Condition = (),
+        nonlinearity: Nonlinearity | tuple[Callable[..., Any], Callable[..., Any]] | None = None,
+        grid: Sequence[Array] | None = None,
+    ) -> None:
+        if not isinstance(operator, Operator):
+            raise TypeError(f"operator is {operator!r}; build it from D(axis, order), for example D(0, 2) + D(1, 2).")
+        self.operator = operator
+        self.domain = _checked_domain(domain)
+        self.conditions = (conditions,) if isinstance(conditions, Condition) else tuple(conditions)
+        self.nonlinearity = _checked_nonlinearity(nonlinearity)
+        self._check_axes()
+        self.grid = None if grid is None else _checked_grid(grid, self.domain)
+        self.source = self._checked_source(source)
+        self._probe()
+
+    @property
+    def n_axes(self) -> int:
+        """Number of axes."""
+        return len(self.domain)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The unknown numbers of the operator."""
+        return self.operator.parameters
+
+    def order(self, axis: int) -> int:
+        """Highest derivative along an axis, nonlinear terms included."""
+        extra = self.nonlinearity.operators if self.nonlinearity else ()
+        return max(self.operator.order(axis), *(o.order(axis) for o in extra), 0)
+
+    def source_on(self, coords: Sequence[np.ndarray]) -> np.ndarray:
+        """Values of a source that is a number or a callable on the tensor grid of `coords`."""
+        return values_on(self.source, list(coords), "source")  # type: ignore[arg-type]
+
+    def coefficients_on(self, coords: Sequence[np.ndarray], values: Mapping[str, float]) -> list[Any]:
+        """Coefficient of each term on the tensor grid of `coords`; a float where it is constant."""
+        found = []
+        for t in self.operator.terms:
+            c = t.coefficient
+            if c.is_constant:
+                found.append(c.number(values))
+            else:
+                name = f"The coefficient of {t!r}"
+                found.append(values_on(lambda *x, c=c: c.at(x, values), list(coords), name))
+        return found
+
+    def _check_axes(self) -> None:
+        n = self.n_axes
+        used = [self.operator, *(self.nonlinearity.operators if self.nonlinearity else ())]
+        for op in used:
+            if op.n_axes > n:
+                raise ShapeError(f"{op!r} differentiates along axis {op.n_axes - 1}; the domain has {n} axes.")
+        for c in self.conditions:
+            if not isinstance(c, Condition):
+                raise TypeError(f"conditions hold {c!r}; expected Dirichlet, Neumann, Robin, Periodic or Initial.")
+            for axis, side in c.faces(n):
+                if axis >= n:
+                    raise ShapeError(f"{c!r} is about axis {axis}; the domain has {n} axes.")
+                if not isinstance(c, Periodic):
+                    self._check_condition(c, axis, side)
+
+    def _check_condition(self, c: Condition, axis: int, side: str) -> None:
+        highest = max((k for k, w in c.weights(side).items() if w), default=0)
+        if highest >= max(self.order(axis), 1):
+            raise ValueError(
+                f"{c!r} prescribes derivative {highest} along axis {axis}, where the equation has order "
+                f"{self.order(axis)}. A condition's order must be smaller."
+            )
+
+    def _checked_source(self, source: Any) -> Any:
+        if callable(source) or isinstance(source, numbers.Real):
+            if self.grid is not None:
+                raise ValueError("grid belongs to a source that is an array of samples.")
+            return source
+        samples = np.asarray(source, dtype=float)
+        if self.grid is None:
+            raise ValueError("source is an array; give the coordinates of its samples as grid.")
+        shape = tuple(len(g) for g in self.grid)
+        if samples.shape != shape:
+            raise ShapeError(f"source has shape {samples.shape}; the grid has {shape}.")
+        if not np.isfinite(samples).all():
+            raise NotFiniteError("source holds NaN or infinity. Fill gaps first, or give observations to the solver.")
+        return samples
+
+    def _probe(self) -> None:
+        """Call everything once inside and at the ends, so that mistakes show before any work."""
+        coords = [np.array([a, 0.4142 * a + 0.5858 * b, b]) for a, b in self.domain]
+        if not isinstance(self.source, np.ndarray):
+            self.source_on(coords)
+        self.coefficients_on(coords, {})
+        for c in self.conditions:
+            if not isinstance(c, Periodic):
+                for axis, side in c.faces(self.n_axes):
+                    end = self.domain[axis][0 if side == "lower" else 1]
+                    face = [np.array([end]) if a == axis else x for a, x in enumerate(coords)]
+                    values_on(c.value, face, f"The value of {type(c).__name__}")  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"PDE({self.operator!r}{', nonlinear' if self.nonlinearity else ''}, domain={self.domain})"
+
+
+def _checked_domain(domain: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    try:
+        box = tuple((float(a), float(b)) for a, b in domain)
+    except (TypeError, ValueError):
+        raise ValueError(f"domain = {domain!r}; expected a (lower, upper) pair for each axis.") from None
+    if not 1 <= len(box) <= 3:
+        raise ValueError(f"domain has {len(box)} axes; expected 1 to 3.")
+    for axis, (a, b) in enumerate(box):
+        if not (math.isfinite(a) and math.isfinite(b) and a < b):
+            raise ValueError(f"domain of axis {axis} is {(a, b)}; expected finite ends, the lower one first.")
+    return box
+
+
+def _checked_nonlinearity(given: Any) -> Nonlinearity | None:
+    if given is None or isinstance(given, Nonlinearity):
+        return given
+    if isinstance(given, (tuple, list)) and len(given) == 2 and all(map(callable, given)):
+        return Nonlinearity(given[0], (D(0, 0),), (given[1],))
+    raise TypeError(f"nonlinearity = {given!r}; expected a pair (N, dN) of callables or a Nonlinearity.")
+
+
+def _checked_grid(grid: Sequence[Array], domain: Sequence[tuple[float, float]]) -> tuple[np.ndarray, ...]:
+    if len(grid) != len(domain):
+        raise ShapeError(f"grid has {len(grid)} axes; the domain has {len(domain)}.")
+    axes = tuple(np.asarray(g, dtype=float) for g in grid)
+    for axis, (g, (a, b)) in enumerate(zip(axes, domain, strict=True)):
+        if g.ndim != 1 or len(g) < 4 or not np.isfinite(g).all():
+            raise ShapeError(f"grid of axis {axis} has shape {g.shape}; expected at least four finite coordinates.")
+        step = (b - a) / (len(g) - 1)
+        if np.abs(g - (a + step * np.arange(len(g)))).max() > 1e-8 * (b - a):
+            raise ValueError(
+                f"grid of axis {axis} is not evenly spaced from {a:g} to {b:g}. Interpolate the samples to such a "
+                "grid, or give the source as a callable."
+            )
+    return axes
