@@ -12,6 +12,8 @@ from structkit.dictionary import OrthogonalDictionary
 from structkit.dictionary.archive import unpack as unpack_dictionary
 from structkit.gp import GridGP
 from structkit.gp.grid_archive import unpack
+from structkit.pde import GPSolver
+from structkit.pde.archive import unpack as unpack_solver
 from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL, SeparableSBL
 from structkit.sbl import archive as sbl_archive
 from structkit.tucker import FunctionalCP, FunctionalTucker
@@ -22,6 +24,7 @@ __all__ = ["load"]
 _KINDS: dict[str, Callable[..., object]] = {"GridGP": partial(unpack, GridGP)}
 _KINDS["OrthogonalDictionary"] = partial(unpack_dictionary, OrthogonalDictionary)
 _KINDS |= {cls.__name__: partial(sbl_archive.unpack, cls) for cls in (KroneckerSBL, SeparableSBL, SBL, KroneckerOMP)}
+_KINDS["GPSolver"] = partial(unpack_solver, GPSolver)
 _KINDS["OMP"] = OMP.from_parts
 _KINDS |= {cls.__name__: partial(unpack_tensor, cls) for cls in (FunctionalCP, FunctionalTucker)}
 

@@ -3,5 +3,18 @@
 from structkit.pde.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
 from structkit.pde.operators import D, Operator, Parameter
 from structkit.pde.problem import PDE, Nonlinearity
+from structkit.pde.solver import GPSolver
 
-__all__ = ["PDE", "D", "Dirichlet", "Initial", "Neumann", "Nonlinearity", "Operator", "Parameter", "Periodic", "Robin"]
+__all__ = [
+    "PDE",
+    "D",
+    "Dirichlet",
+    "GPSolver",
+    "Initial",
+    "Neumann",
+    "Nonlinearity",
+    "Operator",
+    "Parameter",
+    "Periodic",
+    "Robin",
+]

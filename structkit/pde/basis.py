@@ -40,6 +40,8 @@ class AxisBasis:
         Functions they are made of.
     n : int
         Number of points.
+    from_features : array, shape ``(n_features, r)``, optional
+        The functions as sums of features. Default: orthonormal ones.
 
     Attributes
     ----------
@@ -53,6 +55,7 @@ class AxisBasis:
 
     features: AxisFeatures
     n: int
+    from_features: np.ndarray | None = None
     x: np.ndarray = field(init=False)
     weights: np.ndarray = field(init=False)
     test: np.ndarray = field(init=False)
@@ -62,12 +65,15 @@ class AxisBasis:
         points, weights = clenshaw_curtis(self.n)
         half = (f.upper - f.lower) / 2
         self.x, self.weights = f.lower + half * (points + 1), half * weights
+        self._derivatives: dict[int, np.ndarray] = {}
         root = np.sqrt(self.weights)[:, None]
+        if self.from_features is not None:
+            self.test = self.weights[:, None] * self.values()
+            return
         Q, s, Vt = scipy.linalg.svd(root * f(self.x), full_matrices=False)
         r = int(np.sum(s > _RANK * s[0]))
         self.test = root * Q[:, :r]
-        self._from_features = Vt[:r].T / s[:r]
-        self._derivatives: dict[int, np.ndarray] = {}
+        self.from_features = Vt[:r].T / s[:r]
 
     @property
     def rank(self) -> int:
@@ -82,7 +88,7 @@ class AxisBasis:
 
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
         """The `order`-th derivative of the basis at any points, shape ``(len(x), r)``."""
-        return self.features(x, order) @ self._from_features
+        return np.asarray(self.features(x, order) @ self.from_features)
 
     def matrix(self, order: int, coefficient: np.ndarray | None = None) -> np.ndarray:
         """Derivative, times a coefficient given at the points, as a matrix ``(r, r)`` of coefficients."""

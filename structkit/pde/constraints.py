@@ -78,8 +78,8 @@ def select_rows(problem: PDE) -> tuple[list[list[Row]], list[Row]]:
         if len(own) < needed:
             raise ValueError(
                 f"Axis {axis} has {len(own)} condition(s) and derivatives up to order {needed}: the solution is not "
-                f"determined. Add {needed - len(own)} more condition(s) (Dirichlet, Neumann, Robin, Periodic or Initial) "
-                "on its faces, or give observations to fit."
+                f"determined. Add {needed - len(own)} more condition(s) on its faces: Dirichlet, Neumann, Robin, "
+                "Periodic or Initial."
             )
         first = _inflow(problem, axis)
         own.sort(key=lambda r: r.side not in (first, "both"))
@@ -133,10 +133,13 @@ class Constraints:
             Q, upper = scipy.linalg.qr(R.T)
             m = len(rows)
             self.free.append(Q[:, m:])
-            data = np.concatenate([row.data(self.problem, coords) / c for row, c in zip(rows, scale, strict=True)], axis)
+            data = np.concatenate(
+                [row.data(self.problem, coords) / c for row, c in zip(rows, scale, strict=True)], axis
+            )
             others = [a for a in range(len(tests)) if a != axis]
             if others:
-                data = multi_mode_product(data, [tests[a] for a in others], modes=others, adjoint=True)
+                chosen = [tests[a] for a in others]
+                data = np.asarray(multi_mode_product(data, chosen, modes=others, adjoint=True))
             missing = np.asarray(data) - np.asarray(mode_product(self.lift, R, axis))
             pseudo = Q[:, :m] @ scipy.linalg.solve_triangular(upper[:m], np.eye(m), trans="T")
             self.lift = self.lift + np.asarray(mode_product(missing, pseudo, axis))

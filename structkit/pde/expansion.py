@@ -30,7 +30,8 @@ class Expansion:
         orders = orders or {}
         return np.asarray(
             multi_mode_product(
-                self.coefficients, [b.at(c, orders.get(a, 0)) for a, (b, c) in enumerate(zip(self.bases, coords, strict=True))]
+                self.coefficients,
+                [b.at(c, orders.get(a, 0)) for a, (b, c) in enumerate(zip(self.bases, coords, strict=True))],
             )
         )
 

@@ -148,7 +148,9 @@ def _anchor(problem: PDE, rng: np.random.Generator) -> list[float]:
     return [float(rng.uniform(a, b)) for a, b in problem.domain]
 
 
-def _line(value: Callable[..., object], axis: int, anchor: list[float], name: str) -> Callable[[np.ndarray], np.ndarray]:
+def _line(
+    value: Callable[..., object], axis: int, anchor: list[float], name: str
+) -> Callable[[np.ndarray], np.ndarray]:
     def line(x: np.ndarray) -> np.ndarray:
         coords = [x if a == axis else np.array([anchor[a]]) for a in range(len(anchor))]
         return values_on(value, coords, name).ravel()
@@ -163,7 +165,7 @@ def companions(problem: PDE, found: Sequence[np.ndarray]) -> list[np.ndarray]:
     the carriers along an axis on which no data show them. Only for operators with constant coefficients.
     """
     terms = problem.operator.terms
-    if not all(t.coefficient.is_constant for t in terms) or problem.n_axes == 1 and problem.operator.order(0) == 0:
+    if not all(t.coefficient.is_constant for t in terms):
         return list(found)
     out = []
     for axis, own in enumerate(found):

@@ -19,7 +19,7 @@ from structkit.pde.newton import solve_nonlinear
 from structkit.pde.problem import PDE
 from structkit.pde.system import System, project
 
-__all__ = ["Attempt", "Search", "solve_galerkin"]
+__all__ = ["VIOLATED", "Attempt", "Search", "solve_galerkin"]
 
 # Lengths of the envelope over that of the domain, in the order in which they are tried.
 RATIOS = (0.35, 0.6, 0.2, 0.1, 0.07, 0.04)
@@ -27,6 +27,8 @@ RATIOS = (0.35, 0.6, 0.2, 0.1, 0.07, 0.04)
 _CHECK_POINTS = {1: 2001, 2: 151, 3: 41}
 # Most points per axis that are chosen automatically.
 _MOST_POINTS = {1: 4000, 2: 800, 3: 160}
+# Relative violations of conditions beyond this are contradictions, or data that the basis does not resolve.
+VIOLATED = 1e-4
 # Below this the solution is known well enough to show its own carriers.
 _TRUSTED = 0.3
 
@@ -78,7 +80,11 @@ class Attempt:
     n_iter : int
         Newton steps; 0 for linear equations.
     resonance : float
-        Smallest over typical eigenvalue of the operator, inf where it is not known.
+        Smallest over typical eigenvalue of the operator.
+    values : array
+        The solution off the grid, where the residual was formed.
+    error : float
+        Estimated relative error.
     """
 
     expansion: Expansion
@@ -88,31 +94,53 @@ class Attempt:
     solved: bool = True
     n_iter: int = 0
     resonance: float = math.inf
-    frequencies: list[np.ndarray] = field(default_factory=list)
+    values: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    error: float = math.inf
 
 
 def solve_galerkin(problem: PDE, search: Search, progress: Progress) -> Attempt:
-    """Return the attempt with the smallest off-grid residual."""
+    """Return the attempt with the smallest off-grid residual, its error estimated from the runner-up."""
     rows = select_rows(problem)
-    best: Attempt | None = None
-    ratios = RATIOS if search.lengthscale is None else (search.lengthscale,)
+    ratios = RATIOS if search.lengthscale is None else (search.lengthscale, 0.8 * search.lengthscale)
+    attempts: list[Attempt] = []
     progress.stage("length-scales", 2 * len(ratios))
     for again in (False, True):
-        if again and (best is None or search.frequencies is not None or best.residual > _TRUSTED):
+        known = _best(attempts) if again else None
+        if known is not None and (search.frequencies is not None or known.residual > _TRUSTED):
             break
-        seen = best
         for ratio in ratios:
-            found = search.frequencies or _carriers(problem, search, ratio, seen if again else None)
-            attempt = _attempt(problem, rows, search, ratio, found, best, 1.4 if again else 1.0)
-            if best is None or attempt.residual < best.residual:
-                best = attempt
-            record = {"stage": "length-scales", "lengthscale": ratio, "residual": attempt.residual}
-            if progress.step({**record, "n_newton": attempt.n_iter}) or best.residual <= search.tol:
+            found = search.frequencies or _carriers(problem, search, ratio, known)
+            attempts.append(_attempt(problem, rows, search, ratio, found, attempts, 1.4 if again else 1.0))
+            best = _best(attempts)
+            best.error = _estimate(best, attempts)
+            record = {"stage": "length-scales", "lengthscale": ratio, "residual": attempts[-1].residual}
+            done = len(attempts) > 1 and best.error <= search.tol
+            if progress.step({**record, "error": best.error}) or done:
                 progress.close()
                 return best
     progress.close()
-    assert best is not None
-    return best
+    return _best(attempts)
+
+
+def _best(attempts: Sequence[Attempt]) -> Attempt:
+    return min(attempts, key=lambda a: a.residual)
+
+
+def _estimate(best: Attempt, attempts: Sequence[Attempt]) -> float:
+    """Relative error of the best attempt: its difference from the runner-up, scaled down if that is much worse.
+
+    The residual itself weighs errors by the operator: it is blind to slow ones where the solution is fast, and
+    magnifies fast ones where it is slow. Two solutions with different functions err independently.
+    """
+    others = [a for a in attempts if a.ratio != best.ratio and math.isfinite(a.residual)]
+    if not others or not best.solved or not math.isfinite(best.residual):
+        return best.residual
+    other = _best(others)
+    difference = float(np.linalg.norm(best.values - other.values))
+    size = float(np.linalg.norm(best.values))
+    error = difference / (size or 1.0) * math.sqrt(min(1.0, best.residual / (other.residual or 1.0)))
+    # Conditions that are violated are no rounding, and on this every solution may agree.
+    return max(error, best.mismatch) if best.mismatch > VIOLATED else error
 
 
 def _carriers(problem: PDE, search: Search, ratio: float, known: Attempt | None) -> list[np.ndarray]:
@@ -139,13 +167,17 @@ def _attempt(
     search: Search,
     ratio: float,
     frequencies: Sequence[np.ndarray],
-    known: Attempt | None,
+    earlier: Sequence[Attempt],
     margin: float,
 ) -> Attempt:
     bases = []
     for axis, (a, b) in enumerate(problem.domain):
         features = axis_features(a, b, ratio * (b - a), frequencies[axis])
-        n = search.n_points[axis] if search.n_points else _points(problem, features.modes.shape[0], frequencies[axis], b - a, margin)
+        n = (
+            search.n_points[axis]
+            if search.n_points
+            else _points(problem, features.modes.shape[0], frequencies[axis], b - a, margin)
+        )
         bases.append(AxisBasis(features, n))
     constraints = Constraints(problem, bases, *rows)
     system = System(problem, bases)
@@ -156,9 +188,9 @@ def _attempt(
     solved, n_iter = True, 0
     if problem.nonlinearity is not None:
         start = C
-        if known is not None and known.solved:
-            u = project(known.expansion.on([b.x for b in bases]), bases)
-            start = constraints.lift + free.expand(free.restrict(u - constraints.lift))
+        if earlier and _best(earlier).solved:
+            near = project(_best(earlier).expansion.on([b.x for b in bases]), bases)
+            start = constraints.lift + free.expand(free.restrict(near - constraints.lift))
         result = solve_nonlinear(
             system, constraints, f, problem.nonlinearity, start, search.max_iter, lambda residual: False
         )
@@ -167,7 +199,7 @@ def _attempt(
     coords = [_between(b, _CHECK_POINTS[problem.n_axes]) for b in bases]
     mismatch = constraints.mismatch(C, coords)
     residual = max(u.residual(problem, coords), mismatch) if np.isfinite(C).all() else math.inf
-    return Attempt(u, ratio, residual, mismatch, solved, n_iter, resonance, [np.asarray(f) for f in frequencies])
+    return Attempt(u, ratio, residual, mismatch, solved, n_iter, resonance, u.on(coords))
 
 
 def _points(problem: PDE, degree: int, frequencies: np.ndarray, length: float, margin: float) -> int:
@@ -181,4 +213,3 @@ def _between(basis: AxisBasis, n: int) -> np.ndarray:
     """Midpoints of an even grid, off the collocation points."""
     a, b = basis.x[0], basis.x[-1]
     return a + (b - a) * (np.arange(n) + 0.5) / n
-

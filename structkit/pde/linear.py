@@ -1,4 +1,4 @@
-"""Linear solves on the free coefficients: directly where the operator is a Kronecker sum, else by preconditioned GMRES."""
+"""Linear solves on the free coefficients: directly for Kronecker sums, else by preconditioned GMRES."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ class FreeSystem:
         sums[0] = sums[0] + constant * np.eye(self.shape[0])
         return sums, exact
 
-    def solve(self, b: np.ndarray, extra: Callable[[np.ndarray], np.ndarray] | None = None, tol: float = 1e-13) -> np.ndarray:
+    def solve(
+        self, b: np.ndarray, extra: Callable[[np.ndarray], np.ndarray] | None = None, tol: float = 1e-13
+    ) -> np.ndarray:
         """Solve for free coefficients; `extra` adds a linear map of the coefficients to the operator."""
         if self.exact and extra is None and self.solver.is_accurate:
             x = self.solver.solve(b)
@@ -146,4 +148,3 @@ class FreeSystem:
                 break
             r = new
         return x
-

@@ -38,7 +38,9 @@ class _Equation:
         self.strength = 1.0
         coords = [b.x for b in system.bases]
         grids = np.meshgrid(*coords, indexing="ij", sparse=True)
-        self.arguments = [[(t.coefficient.at(grids, {}), dict(t.orders)) for t in o.terms] for o in nonlinearity.operators]
+        self.arguments = [
+            [(t.coefficient.at(grids, {}), dict(t.orders)) for t in o.terms] for o in nonlinearity.operators
+        ]
 
     def values(self, C: np.ndarray) -> list[np.ndarray]:
         """Arguments of the nonlinearity on the grid."""
@@ -65,7 +67,9 @@ class _Equation:
         """Derivative of the nonlinear part as a map of coefficients, and its average slope in the solution itself."""
         slopes = self.nonlinearity.slopes(self.values(C))
         shift = sum(
-            float(np.mean(s)) for s, o in zip(slopes, self.nonlinearity.operators, strict=True) if o.terms[0].orders == ()
+            float(np.mean(s))
+            for s, o in zip(slopes, self.nonlinearity.operators, strict=True)
+            if o.terms[0].orders == ()
         )
 
         def product(direction: np.ndarray) -> np.ndarray:

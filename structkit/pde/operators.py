@@ -47,7 +47,9 @@ class Parameter:
     def __post_init__(self) -> None:
         low, high = self.bounds
         if not low < high:
-            raise ValueError(f"Parameter {self.name!r} has bounds {self.bounds}; expected a smaller and a larger number.")
+            raise ValueError(
+                f"Parameter {self.name!r} has bounds {self.bounds}; expected a smaller and a larger number."
+            )
         if not low <= self.initial <= high:
             raise ValueError(f"Parameter {self.name!r} starts at {self.initial}, outside of its bounds {self.bounds}.")
 
@@ -215,7 +217,7 @@ def _composed(a: Term, b: Term) -> Term:
     return Term(a.coefficient * b.coefficient, _checked(orders))
 
 
-def D(axis: int, order: int = 1) -> Operator:  # noqa: N802 (the field's letter)
+def D(axis: int, order: int = 1) -> Operator:
     """Return the derivative of some order along one axis.
 
     Parameters

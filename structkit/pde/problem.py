@@ -55,9 +55,9 @@ class Nonlinearity:
         """Its derivatives with respect to each argument."""
         if self.gradient is not None:
             return [np.broadcast_to(np.asarray(g(*v), dtype=float), v[0].shape) for g in self.gradient]
-        found = []
+        found: list[np.ndarray] = []
         for j in range(len(v)):
-            moved = [a + _STEP * 1j if i == j else a for i, a in enumerate(v)]
+            moved: list[np.ndarray] = [a + _STEP * 1j if i == j else a for i, a in enumerate(v)]
             found.append(np.broadcast_to(np.imag(self.function(*moved)) / _STEP, v[0].shape))
         return found
 
@@ -91,6 +91,7 @@ class PDE:
 
     Examples
     --------
+    >>> from structkit.pde import D, Dirichlet, PDE
     >>> problem = PDE(D(0, 2) + D(1, 2), domain=[(0, 1), (0, 1)], source=1.0, conditions=[Dirichlet(0.0)])
     >>> problem
     PDE(D(0, 2) + D(1, 2), domain=((0.0, 1.0), (0.0, 1.0)))
@@ -138,7 +139,7 @@ class PDE:
 
     def coefficients_on(self, coords: Sequence[np.ndarray], values: Mapping[str, float]) -> list[Any]:
         """Coefficient of each term on the tensor grid of `coords`; a float where it is constant."""
-        found = []
+        found: list[Any] = []
         for t in self.operator.terms:
             c = t.coefficient
             if c.is_constant:

@@ -34,7 +34,8 @@ class KroneckerSumSolver:
     def __init__(self, matrices: Sequence[np.ndarray]) -> None:
         self.matrices = list(matrices)
         if len(self.matrices) == 1:
-            self._factor = scipy.linalg.lu_factor(self.matrices[0], check_finite=False)
+            # The singular value decomposition, unlike LU factors, says what to do where the matrix is singular.
+            self._svd = scipy.linalg.svd(self.matrices[0], full_matrices=False)
             values = [np.linalg.eigvals(self.matrices[0])]
         elif len(self.matrices) == 2:
             # A X + X B^T = F: the transpose of B comes from the Schur form of B^T.
@@ -55,17 +56,22 @@ class KroneckerSumSolver:
         """Whether one solve keeps most digits."""
         if len(self.matrices) < 3:
             return True
-        return all(np.linalg.norm(V, 2) * np.linalg.norm(i, 2) < _WORST for (_, V), i in zip(self._eig, self._inverse, strict=True))
+        return all(
+            np.linalg.norm(V, 2) * np.linalg.norm(i, 2) < _WORST
+            for (_, V), i in zip(self._eig, self._inverse, strict=True)
+        )
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         """Return the solution for a right-hand side of shape ``(n_1, ..., n_D)``."""
         if len(self.matrices) == 1:
-            return scipy.linalg.lu_solve(self._factor, b, check_finite=False)  # type: ignore[no-any-return]
+            U, s, Vt = self._svd
+            return Vt.T @ ((U.T @ b) / np.maximum(s, 1e-16 * s[0]))  # type: ignore[no-any-return]
         if len(self.matrices) == 2:
             (T, U), (S, V) = self._schur
             x, scale, _ = scipy.linalg.lapack.dtrsyl(T, S, U.T @ b @ V)
             return U @ (x / scale) @ V.T  # type: ignore[no-any-return]
-        z = np.asarray(multi_mode_product(b, self._inverse)) / self.eigenvalues
+        tiny = 1e-16 * np.abs(self.eigenvalues).max()
+        z = np.asarray(multi_mode_product(b, self._inverse)) / np.where(self.eigenvalues == 0, tiny, self.eigenvalues)
         x = np.asarray(multi_mode_product(z, [V for _, V in self._eig]))
         return x.real if np.isrealobj(b) else x
 
