@@ -21,6 +21,12 @@ _RANK = 1e-12
 _PADDING = 8
 # Samples per fibre: doubled until the upper part of the spectrum is empty.
 _FEWEST, _MOST = 512, 8192
+# Geometric over arithmetic mean of a power spectrum: 0.56 for white noise, below 1e-3 for jumps, tiny for waves.
+_FLAT = 0.05
+# Lines below this share of what the conditions make the source to be, and not resolved, are rounding.
+_TINY = 1e-9
+# A carrier is kept if two of them take this share of the residual.
+_WORTH = 0.02
 _N_FIBRES = 8
 
 
@@ -71,8 +77,9 @@ def discover_frequencies(
         basis = np.hstack([basis, added])
         residual = residual - added @ (added.T @ residual)
         sizes.append(float(np.sqrt(np.mean(np.sum(residual**2, axis=0)))))
-        stalled = len(sizes) > 4 and sizes[-1] > 0.7 * sizes[-3]
-        if sizes[-1] < tol or len(found) >= max_carriers or basis.shape[1] > 0.8 * n or stalled:
+        if len(sizes) > 4 and sizes[-1] > (1 - _WORTH) * sizes[-3]:
+            return np.sort(found[:-2])
+        if sizes[-1] < tol or len(found) >= max_carriers or basis.shape[1] > 0.8 * n or _is_noise(residual).all():
             return np.sort(found)
         peak = spectrum.peak(residual, found)
         if peak is None:
@@ -107,21 +114,71 @@ class _Spectrum:
 
 
 def fibres(problem: PDE, axis: int, rng: np.random.Generator) -> np.ndarray:
-    """Samples along one axis of the source and of the conditions, shape ``(n, c)``, fine enough to resolve them."""
-    lines = [*_source_lines(problem, axis, rng), *_condition_lines(problem, axis, rng)]
+    """Samples along one axis of the source and of the conditions, shape ``(n, c)``, fine enough to resolve them.
+
+    Lines of rounding errors, as of a source that vanishes but for them, are left out.
+    """
+    from_source, from_conditions = _source_lines(problem, axis, rng), _condition_lines(problem, axis, rng)
+    lines = [*from_source, *from_conditions]
+    data, operator = _sizes(problem)
+    sizes = np.repeat([operator * data, data], [len(from_source), len(from_conditions)])
     n = _FEWEST
     while True:
         x = np.linspace(*problem.domain[axis], n)
         columns = np.stack([line(x) for line in lines], axis=1) if lines else np.zeros((n, 0))
-        if n >= _MOST or _resolved(columns):
+        if _resolved(columns):
             return columns
-        n *= 2
+        if n >= _MOST:
+            noise = _is_noise(columns) | (np.abs(columns).max(axis=0) < _TINY * sizes)
+            if not noise.any():
+                return columns
+            lines, sizes, n = (
+                [line for line, drop in zip(lines, noise, strict=True) if not drop],
+                sizes[~noise],
+                _FEWEST,
+            )
+        else:
+            n *= 2
+
+
+def _sizes(problem: PDE) -> tuple[float, float]:
+    """Largest value of a condition, and of the operator of a function that changes by one over the domain."""
+    coords = [np.linspace(a, b, 5) for a, b in problem.domain]
+    data = 0.0
+    for c in problem.conditions:
+        if not isinstance(c, Periodic):
+            for axis, side in c.faces(problem.n_axes):
+                face = [x[[0 if side == "lower" else -1]] if a == axis else x for a, x in enumerate(coords)]
+                data = max(data, float(np.abs(values_on(c.value, face, type(c).__name__)).max()))  # type: ignore[attr-defined]
+    lengths = [b - a for a, b in problem.domain]
+    operator = max(
+        (
+            float(np.abs(value).max()) / math.prod(lengths[a] ** k for a, k in term.orders)
+            for term, value in zip(problem.operator.terms, problem.coefficients_on(coords, {}), strict=True)
+        ),
+        default=0.0,
+    )
+    return data, operator
 
 
 def _resolved(columns: np.ndarray) -> bool:
     """Whether the upper half of every spectrum is nearly empty."""
-    power = np.abs(np.fft.rfft(columns * np.blackman(len(columns))[:, None], axis=0)) ** 2
+    power = _power(columns)
     return bool(np.all(power[len(power) // 2 :].sum(axis=0) <= 1e-8 * power.sum(axis=0)))
+
+
+def _is_noise(columns: np.ndarray) -> np.ndarray:
+    """Which columns have a flat spectrum; those that vanish count, too."""
+    power = _power(columns)
+    mean = np.mean(power, axis=0)
+    with np.errstate(divide="ignore"):
+        flat = np.exp(np.mean(np.log(power), axis=0))
+    return np.asarray(flat >= _FLAT * mean)
+
+
+def _power(columns: np.ndarray) -> np.ndarray:
+    """Power spectra of columns under a window without side lobes."""
+    return np.asarray(np.abs(np.fft.rfft(columns * np.blackman(len(columns))[:, None], axis=0)) ** 2)
 
 
 def _source_lines(problem: PDE, axis: int, rng: np.random.Generator) -> list[Callable[[np.ndarray], np.ndarray]]:
