@@ -278,7 +278,7 @@ def marginals(
     f_cov: np.ndarray,
 ) -> None:
     """Write the smoothed moments ``(T, R)``, ``(T, R, R)`` of the outputs."""
-    signature = "void(const T1, const T3, T2, T3, T2, T3, T2, T3)"
+    signature = "void(const T1, const T3, const T2, const T3, const T2, const T3, T2, T3)"
     _kernel(_marginals, signature, mean.dtype.name)(h, a, mean, cov, score, curvature, f_mean, f_cov)
 
 
@@ -292,7 +292,7 @@ def smoothed_states(
     out_cov: np.ndarray,
 ) -> None:
     """Write the smoothed moments ``(T, m)``, ``(T, m, m)`` of the states."""
-    signature = "void(const T3, T2, T3, T2, T3, T2, T3)"
+    signature = "void(const T3, const T2, const T3, const T2, const T3, T2, T3)"
     _kernel(_smoothed_states, signature, mean.dtype.name)(a, mean, cov, score, curvature, out_mean, out_cov)
 
 
@@ -311,7 +311,7 @@ def gradient(
     grad_scale: np.ndarray,
 ) -> None:
     """Write the derivatives of log Z in `a`, `q`, `p0`, summed over copies, and in `scale`; step 0 has none."""
-    signature = "void(const T3, const T3, const T2, const T2, T2, T3, T2, T3, T3, T3, T2, T2)"
+    signature = "void(const T3, const T3, const T2, const T2, const T2, const T3, const T2, const T3, T3, T3, T2, T2)"
     kernel = _kernel(_gradient, signature, mean.dtype.name)
     kernel(a, q, p0, scale, mean, cov, score, curvature, grad_a, grad_q, grad_p0, grad_scale)
 
@@ -336,7 +336,7 @@ def interpolate(
     ``a1[n]``, ``q1[n]`` lead from the left step to the query, ``a2[n]`` from there to the right step. ``left = -1`` is
     before the first step (`a1`, `q1` are not read), ``left = T - 1`` after the last one (`a2` is not read).
     """
-    rest = "const T3, const T3, const T3, const T2, const T1, const T2, T2, T3, T2, T3, T2, T3"
+    rest = "const T3, const T3, const T3, const T2, const T1, const T2, const T2, const T3, const T2, const T3, T2, T3"
     kernel = _kernel(_interpolate, f"void(const int64[::1], {rest})", mean.dtype.name)
     kernel(left, a1, q1, a2, p0, h, scale, mean, cov, score, curvature, f_mean, f_cov)
 

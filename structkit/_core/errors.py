@@ -64,7 +64,7 @@ class MissingDependencyError(StructKitError, ImportError):
     """An optional package is missing; the message says which extra installs it."""
 
 
-class NotFittedError(StructKitError, AttributeError, ValueError):
+class NotFittedError(StructKitError, ValueError, AttributeError):
     """An estimator was used before ``fit``."""
 
 

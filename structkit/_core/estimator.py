@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from typing import Self
+import sys
+from typing import Any, Self
+
+import numpy as np
 
 from structkit._core.errors import NotFittedError
+from structkit._core.labels import is_labelled
 
-__all__ = ["Estimator"]
+__all__ = ["Estimator", "Regressor"]
 
 
 class Estimator:
@@ -42,7 +47,32 @@ class Estimator:
 
     def _check_fitted(self, attribute: str) -> None:
         if not hasattr(self, attribute):
-            raise NotFittedError(f"This {type(self).__name__} is not fitted; call fit first.")
+            error = _not_fitted_error("sklearn.exceptions" in sys.modules)
+            raise error(f"This {type(self).__name__} is not fitted; call fit first.")
+
+    def _check_feature_names(self, X: object, *, fitting: bool) -> None:
+        """Keep the names of the columns of a data frame, or raise where others were fitted."""
+        names = _column_names(X)
+        known: np.ndarray | None = getattr(self, "feature_names_in_", None)
+        if fitting:
+            if names is not None:
+                self.feature_names_in_ = names
+            elif known is not None:
+                del self.feature_names_in_
+        elif names is not None and known is not None and list(names) != list(known):
+            raise ValueError(
+                f"X has the columns {', '.join(names)}; {type(self).__name__} was fitted with {', '.join(known)}, in "
+                "this order."
+            )
+
+    def _stored_names(self) -> list[str] | None:
+        """Names of the columns for a file."""
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else list(names)
+
+    def _restore_names(self, names: list[str] | None) -> None:
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
 
     def __repr__(self) -> str:
         defaults = {n: p.default for n, p in inspect.signature(type(self).__init__).parameters.items()}
@@ -54,3 +84,40 @@ class Estimator:
             elif value is not default and repr(value) != repr(default):
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Regressor(Estimator):
+    """Estimator with 2-D input and real targets, as far as scikit-learn's tools ask."""
+
+    _fitted_attribute: str
+    _multi_output = False
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, self._fitted_attribute)
+
+    def __sklearn_tags__(self) -> object:
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="regressor",
+            target_tags=TargetTags(required=True, multi_output=self._multi_output),
+            regressor_tags=RegressorTags(poor_score=True),  # of data that are no tensor and not sparse
+            input_tags=InputTags(),
+        )
+
+
+@functools.cache
+def _not_fitted_error(known_to_sklearn: bool) -> type[NotFittedError]:
+    """Error of an unfitted estimator; where scikit-learn is loaded, its own error as well."""
+    if not known_to_sklearn:
+        return NotFittedError
+    theirs: Any = sys.modules["sklearn.exceptions"].NotFittedError
+    return type("NotFittedError", (NotFittedError, theirs), {"__module__": NotFittedError.__module__})
+
+
+def _column_names(X: object) -> np.ndarray | None:
+    """Names of the columns of a data frame or of the axes of a labelled array, where all of them are text."""
+    columns = X.dims if is_labelled(X) else getattr(X, "columns", None)  # type: ignore[attr-defined]
+    if columns is None or not all(isinstance(c, str) for c in columns):
+        return None
+    return np.asarray(columns, dtype=object)

@@ -11,6 +11,7 @@ import numpy as np
 
 from structkit._backend.namespace import device_of, is_torch, to_device, to_numpy
 from structkit._core.errors import StructKitError
+from structkit._core.labels import Labels
 from structkit.dictionary.complete import CompleteStream
 from structkit.dictionary.frank_wolfe import FrankWolfeStream
 from structkit.dictionary.learner import Learner, Settings
@@ -48,6 +49,7 @@ def pack(model: OrthogonalDictionary) -> dict[str, object]:
         "start_setting": model.start if isinstance(model.start, str) else None,
         "n_samples_seen": model.n_samples_seen_,
         "n_features": model.n_features_in_,
+        "feature_names": model._stored_names(),
         "history": model.history_,
         "n_iter": model.n_iter_,
         "settings": asdict(learner.settings),
@@ -62,7 +64,7 @@ def pack(model: OrthogonalDictionary) -> dict[str, object]:
     if learner.stream is not None:
         out["kind"] = next(name for name, kind in _KINDS.items() if type(learner.stream) is kind)
         _pack_stream(out, learner.stream)
-    return out
+    return out if model._features is None else out | model._features.pack()
 
 
 def _pack_stream(out: dict[str, object], stream: BlockStream) -> None:
@@ -107,7 +109,8 @@ def _unpack(cls: type[_T], v: dict[str, Any], device: str | None) -> _T:
         learner.clip.median = math.nan if v["clip"] is None else v["clip"]
     if v["kind"] is not None:
         learner.stream = _unpack_stream(v, learner, used)
-    model._learner = learner
+    model._learner, model._features = learner, Labels.unpack(v)
+    model._restore_names(v["feature_names"])
     return model
 
 

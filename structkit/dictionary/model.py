@@ -16,6 +16,7 @@ from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback, RandomState, Shape
 from structkit.dictionary._dask import batches_of
 from structkit.dictionary.archive import pack, unpack
+from structkit.dictionary.labelled import features_of
 from structkit.dictionary.learner import BlockSums, Learner
 from structkit.dictionary.options import checked_samples, matched, prepare
 from structkit.dictionary.stream import BlockStream, Report
@@ -176,7 +177,7 @@ class OrthogonalDictionary(CodeTransform):
         Parameters
         ----------
         X : array, shape ``(n_samples, n_features)`` or ``(n_samples, n_1, ..., n_m)``
-            Samples, numpy or torch, without NaN; not modified and not centred.
+            Samples, numpy or torch, data frame or `xarray.DataArray`, without NaN; not modified and not centred.
         y : object
             Not used; for pipelines.
 
@@ -191,7 +192,7 @@ class OrthogonalDictionary(CodeTransform):
                 "a minimum of 1 is required."
             )
         rng = check_random_state(self.random_state)
-        self._begin(Y, rng)
+        self._begin(X, Y, rng)
         self._run(lambda report: self._learner.fit(Y, rng, report), Progress(self.verbose, self.callback), 3)
         self.n_samples_seen_ = Y.shape[0]
         return self
@@ -245,7 +246,9 @@ class OrthogonalDictionary(CodeTransform):
         first = not hasattr(self, "_learner")
         Y = checked_samples(self, batch, fitting=first)
         if first:
-            self._begin(Y, check_random_state(self.random_state))
+            self._begin(batch, Y, check_random_state(self.random_state))
+        else:
+            self._check_feature_names(batch, fitting=False)
         Y = matched(Y, self._learner)
         self._run(lambda report: self._learner.feed(Y, report), progress)
         self.n_samples_seen_ += Y.shape[0]
@@ -274,9 +277,11 @@ class OrthogonalDictionary(CodeTransform):
         """
         return self.fit(X).transform(X)
 
-    def _begin(self, Y: Any, rng: np.random.Generator) -> None:
-        """Forget everything and prepare for samples like `Y`."""
+    def _begin(self, X: object, Y: Any, rng: np.random.Generator) -> None:
+        """Forget everything and prepare for samples like `Y`, which were given as `X`."""
         self._learner: Learner = prepare(self, Y, rng)
+        self._check_feature_names(X, fitting=True)
+        self._features = features_of(X)
         self.n_features_in_ = int(np.prod(Y.shape[1:]))
         self.n_samples_seen_ = 0
         self.n_iter_ = 0

@@ -24,6 +24,7 @@ def pack(model: SparseModel) -> dict[str, object]:
     return {
         "settings": {k: _plain(v) for k, v in model.get_params().items() if k != "callback"},
         "results": {name: getattr(model, name) for name in _RESULTS},
+        "feature_names": model._stored_names(),
         "sizes": list(model._sizes),
         "snapshots": model._snapshots,
         "device": device_of(model._like) if is_torch(model._like) else None,
@@ -45,6 +46,7 @@ def _unpack(cls: type[_T], v: Mapping[str, Any], device: str | None) -> _T:
     block = cls._block_type.from_parts(v, len(v["sizes"]))
     like = v["like"] if v["device"] is None else to_device(v["like"], device or v["device"])
     model._set_block(block, v["sizes"], v["snapshots"], like)
+    model._restore_names(v["feature_names"])
     for name in _RESULTS:
         setattr(model, name, v["results"][name])
     return model

@@ -10,17 +10,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from structkit._backend.namespace import as_factors, asarray_like, backend_name, cast, itemsize, to_numpy
-from structkit._core.errors import ShapeError
+from structkit._backend.namespace import as_array, as_factors, asarray_like, backend_name, cast, itemsize, to_numpy
+from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.estimator import Estimator
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array
 from structkit._core.validation import check_memory
 from structkit.sbl.archive import pack, unpack
-from structkit.sbl.problem import Problem
+from structkit.sbl.problem import Problem, as_dictionaries
 from structkit.sbl.recovery import Block, Solution, log_evidence
 
-__all__ = ["CoordinateList", "SparseModel"]
+__all__ = ["CoordinateList", "SparseModel", "explained_energy", "fitting_dictionaries"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,31 @@ class CoordinateList:
     index: np.ndarray
     values: Array
     shape: tuple[int, ...]
+
+
+def explained_energy(predicted: Array, y: Array) -> float:
+    """Share of the energy of `y` that a prediction explains, at most 1."""
+    guess, truth = to_numpy(predicted), to_numpy(as_array(y, "y"))
+    if truth.size != guess.size:
+        raise ShapeError(f"y has shape {truth.shape}; the prediction has shape {guess.shape}.")
+    rest, energy = truth.reshape(guess.shape) - guess, float(np.sum(np.abs(truth) ** 2))
+    return 1.0 - float(np.sum(np.abs(rest) ** 2)) / energy if energy > 0 else float(not rest.any())
+
+
+def fitting_dictionaries(given: Sequence[object], sizes: Sequence[int], like: Array) -> list[np.ndarray]:
+    """Return dictionaries for a prediction as numpy arrays, or raise unless they have the fitted columns."""
+    arrays = as_factors(given)
+    backend_name(like, *arrays)
+    for i, (a, n) in enumerate(zip(arrays, sizes, strict=False)):
+        if a.ndim != 2 or a.shape[1] != n:
+            raise ShapeError(f"factors[{i}] has shape {tuple(a.shape)}; the fitted one has {n} columns.")
+    if len(arrays) != len(sizes):
+        raise ShapeError(f"{len(arrays)} factors; the model was fitted with {len(sizes)}.")
+    out = [to_numpy(a) for a in arrays]
+    for i, a in enumerate(out):
+        if not np.isfinite(a).all():
+            raise NotFiniteError(f"factors[{i}] holds NaN or infinity.")
+    return out
 
 
 class SparseModel(Estimator):
@@ -79,6 +104,10 @@ class SparseModel(Estimator):
         self.noise_var_ = block.noise_var
         large = np.abs(block.mean) ** 2 > 9 * block.variance[..., None]
         self.block_fill_ = float(large.any(axis=-1).mean()) if large.size else 1.0
+
+    def _dictionaries(self, given: object) -> list[Array]:
+        """Dictionaries that a caller gives, as a list."""
+        return as_dictionaries(given)
 
     def _out(self, x: np.ndarray) -> Array:
         return asarray_like(x, self._like)
@@ -129,14 +158,8 @@ class SparseModel(Estimator):
             Only with ``return_std=True``; the same for every snapshot.
         """
         self._check_fitted("support_")
-        arrays = as_factors(factors)
-        backend_name(self._like, *arrays)
-        for i, (a, n) in enumerate(zip(arrays, self._sizes, strict=False)):
-            if a.ndim != 2 or a.shape[1] != n:
-                raise ShapeError(f"factors[{i}] has shape {tuple(a.shape)}; the fitted one has {n} columns.")
-        if len(arrays) != len(self._sizes):
-            raise ShapeError(f"{len(arrays)} factors; the model was fitted with {len(self._sizes)}.")
-        chosen = [to_numpy(a)[:, s] for a, s in zip(arrays, self.support_, strict=True)]
+        arrays = fitting_dictionaries(self._dictionaries(factors), self._sizes, self._like)
+        chosen = [a[:, s] for a, s in zip(arrays, self.support_, strict=True)]
         values = self._block.values(chosen)
         mean = self._out(values if self._snapshots else values[..., 0])
         if not return_std:
@@ -153,13 +176,13 @@ class SparseModel(Estimator):
             As in `predict`.
         y : array, shape of the prediction or flat
             Measurements.
+
+        Returns
+        -------
+        float
+            ``1 - |y - y_hat|^2 / |y|^2``, at most 1.
         """
-        guess = to_numpy(self.predict(factors))  # type: ignore[arg-type]
-        truth = to_numpy(y)
-        if truth.size != guess.size:
-            raise ShapeError(f"y has shape {truth.shape}; the prediction has shape {guess.shape}.")
-        truth = truth.reshape(guess.shape)
-        return 1.0 - float(np.sum(np.abs(truth - guess) ** 2) / np.sum(np.abs(truth) ** 2))
+        return explained_energy(self.predict(factors), y)  # type: ignore[arg-type]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, without pickle; `structkit.load` reads it.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from structkit._backend.namespace import to_numpy
-from structkit._core.errors import ConvergenceWarning
+from structkit._core.errors import ConvergenceWarning, NotPositiveDefiniteError
+from structkit._core.estimator import Regressor
 from structkit._core.progress import Progress
 from structkit._core.types import Array, Callback
 from structkit._core.validation import check_memory
@@ -19,14 +20,14 @@ from structkit.kron import kron
 from structkit.sbl.base import SparseModel
 from structkit.sbl.options import check_choice, check_noise, check_share, count, positive
 from structkit.sbl.polish import NOISE_FLOOR
-from structkit.sbl.problem import prepare
-from structkit.sbl.recovery import Solution, block_of, log_evidence
+from structkit.sbl.problem import as_dictionaries, as_dictionary, as_targets, is_matrix, prepare
+from structkit.sbl.recovery import Block, Solution, block_of, log_evidence
 from structkit.sbl.spectral import Spectral, abs2, compress
 
 __all__ = ["SBL"]
 
 
-class SBL(SparseModel):
+class SBL(SparseModel, Regressor):
     r"""Classic sparse Bayesian learning: one prior variance per coefficient.
 
     The baseline without Kronecker structure, in :math:`O(N M^2)` time per step and with matrices of :math:`M \times M`
@@ -74,6 +75,13 @@ class SBL(SparseModel):
         Steps.
     history_ : list of dict
         Trace of the fit.
+    n_features_in_ : int
+        Columns of the dictionary.
+
+    Notes
+    -----
+    One dictionary and its measurements are what scikit-learn calls ``X`` and ``y``: the model goes into its pipelines,
+    searches and `sklearn.base.clone`. A learned noise variance stays above the rounding of the product.
 
     References
     ----------
@@ -90,6 +98,11 @@ class SBL(SparseModel):
     >>> bool(np.abs(model.coef_[[4, 17]] - [2.0, -3.0]).max() < 0.1)
     True
     """
+
+    _fitted_attribute = "support_"
+    _multi_output = True
+
+    n_features_in_: int
 
     def __init__(
         self,
@@ -115,7 +128,7 @@ class SBL(SparseModel):
 
         Parameters
         ----------
-        dictionary : array, shape ``(m, n)``, or sequence of arrays
+        dictionary : array or pandas.DataFrame, shape ``(m, n)``, or list of arrays
             The dictionary, or factors whose Kronecker product is formed; SizeError where that does not fit in memory.
         y : array, shape ``(m,)`` or ``(m, L)``, or the tensor that belongs to the factors
             Measurements.
@@ -123,6 +136,17 @@ class SBL(SparseModel):
         Returns
         -------
         self : SBL
+
+        Raises
+        ------
+        ShapeError
+            If dictionary and measurements disagree.
+        NotFiniteError
+            If something is NaN or infinite.
+        NotPositiveDefiniteError
+            If a given `noise_var` is too small beside the rounding of the dictionary.
+        ValueError
+            If a column of the dictionary is zero, `y` is zero everywhere, or an option is unknown.
 
         Warns
         -----
@@ -133,23 +157,27 @@ class SBL(SparseModel):
         noise, prune = check_noise(self.noise_var), check_share("prune_tol", self.prune_tol)
         count("max_iter", self.max_iter)
         positive("tol", self.tol)
-        A: Any = kron(*dictionary) if isinstance(dictionary, (list, tuple)) else dictionary
-        problem = prepare([A], _flat(y, A.shape[0]))
+        A = as_dictionary(_product(dictionary))
+        problem = prepare([A], _flat(as_targets(y, type(self).__name__), A.shape[0]))
         check_memory(16 * (2 * problem.host[0].size + problem.rows[0] ** 2), "The matrices of a dense model")
         state = _Dense(problem.host[0], np.asarray(to_numpy(problem.y)), noise and noise / problem.scale**2)
         progress = Progress(self.verbose, self.callback)
         progress.stage("SBL", self.max_iter)
         converged = False
-        for n_iter in range(1, self.max_iter + 1):  # noqa: B007
-            converged = state.step(self.update, prune) <= self.tol
-            record = {"log_evidence": log_evidence(problem, state.cost), "noise_var": state.noise * problem.scale**2}
-            if progress.step({"stage": "SBL", **record, "n_active": [len(state.columns)]}) or converged:
-                break
-        progress.close()
+        try:
+            for n_iter in range(1, self.max_iter + 1):  # noqa: B007
+                converged = state.step(self.update, prune) <= self.tol
+                record = {"log_evidence": log_evidence(problem, state.cost)}
+                record["noise_var"] = state.noise * problem.scale**2
+                if progress.step({"stage": "SBL", **record, "n_active": [len(state.columns)]}) or converged:
+                    break
+        finally:
+            progress.close()
         model = Spectral(compress([problem.host[0][:, state.columns]], state.y), [state.gamma], state.noise)
         cost = model.cost()
         solution = Solution(block_of(problem, [state.columns], model), cost, cost, converged, n_iter)
         self._store(problem, solution, progress.history)
+        self._check_feature_names(dictionary, fitting=True)
         if not converged and not progress.stopped:
             warnings.warn(
                 f"SBL stopped after max_iter={self.max_iter} steps before it settled; raise it.",
@@ -157,6 +185,19 @@ class SBL(SparseModel):
                 stacklevel=2,
             )
         return self
+
+    def _dictionaries(self, given: object) -> list[Array]:
+        self._check_feature_names(given, fitting=False)
+        return [as_dictionary(_product(given), self.n_features_in_, type(self).__name__)]
+
+    def _set_block(self, block: Block, sizes: Sequence[int], snapshots: bool, like: Array) -> None:
+        super()._set_block(block, sizes, snapshots, like)
+        self.n_features_in_ = sizes[0]
+
+
+def _product(dictionary: object) -> object:
+    """The Kronecker product of a list of factors, anything else as it is."""
+    return dictionary if is_matrix(dictionary) else kron(*as_dictionaries(dictionary))
 
 
 def _flat(y: Array, m: int) -> Array:
@@ -182,7 +223,16 @@ class _Dense:
         kept = self.gamma >= prune * self.gamma.max()
         self.A, self.columns, self.gamma = self.A[:, kept], self.columns[kept], self.gamma[kept]
         m, n_snapshots = self.y.shape
-        L = cholesky((self.A * self.gamma) @ self.A.conj().T + self.noise * np.eye(m), lower=True)
+        C = (self.A * self.gamma) @ self.A.conj().T
+        if self.learn:  # below, the sum would not be positive definite in floating point
+            self.noise = max(self.noise, m * float(np.finfo(float).eps) * float(np.diag(C).real.max()))
+        try:
+            L = cholesky(C + self.noise * np.eye(m), lower=True)
+        except np.linalg.LinAlgError as err:
+            raise NotPositiveDefiniteError(
+                "The covariance of the measurements is not positive definite in floating point: noise_var is too small "
+                "beside what the dictionary explains. Give a larger one, or noise_var='learn'."
+            ) from err
         solved = cho_solve((L, True), self.y)
         traces = abs2(solve_triangular(L, self.A, lower=True)).sum(axis=0)
         fits = abs2(self.A.conj().T @ solved).sum(axis=1) / n_snapshots

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,11 +21,21 @@ from structkit._backend.namespace import (
     to_numpy,
 )
 from structkit._core.errors import NotFiniteError, ShapeError
+from structkit._core.labels import real_objects
 from structkit._core.types import Array, Shape
 from structkit.kron import multi_mode_product
 from structkit.sbl.spectral import abs2, is_complex
 
-__all__ = ["Checked", "Problem", "check_input", "prepare"]
+__all__ = [
+    "Checked",
+    "Problem",
+    "as_dictionaries",
+    "as_dictionary",
+    "as_targets",
+    "check_input",
+    "is_matrix",
+    "prepare",
+]
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,45 @@ class Problem:
         return np.ascontiguousarray(to_numpy(multi_mode_product(self.y, matrices, modes=modes, adjoint=True)))
 
 
+def as_dictionaries(given: object) -> list[Any]:
+    """Return dictionaries as a list; one matrix stands for itself."""
+    return [given] if is_matrix(given) else list(given)  # type: ignore[call-overload]
+
+
+def is_matrix(given: object) -> bool:
+    """Whether one dictionary was given, as an array, a data frame or a list of rows, and not a list of them."""
+    if isinstance(given, (list, tuple)):
+        return len(given) > 0 and isinstance(given[0], (list, tuple)) and np.ndim(given[0]) == 1
+    return getattr(given, "ndim", 2) != 3
+
+
+def as_dictionary(X: object, n_columns: int | None = None, owner: str = "the model") -> Any:
+    """Return a single dictionary as a matrix or raise as scikit-learn's tools expect; objects become numbers."""
+    A = as_array(real_objects(X), "X")
+    if A.ndim != 2:
+        raise ShapeError(
+            f"X has shape {tuple(A.shape)}; expected a matrix (m, n), one row per measurement. Reshape your data: "
+            "X.reshape(1, -1) for one row, X.reshape(-1, 1) for one column."
+        )
+    if A.shape[1] == 0:
+        raise ShapeError(f"X has 0 feature(s) (shape={tuple(A.shape)}) while a minimum of 1 is required.")
+    if A.shape[0] == 0:
+        raise ShapeError(f"X has 0 sample(s) (shape={tuple(A.shape)}) while a minimum of 1 is required.")
+    if n_columns is not None and A.shape[1] != n_columns:
+        raise ShapeError(
+            f"X has {A.shape[1]} features, but {owner} is expecting {n_columns} features as input: the columns of the "
+            "dictionary."
+        )
+    return A
+
+
+def as_targets(y: object, owner: str) -> Any:
+    """Return measurements as an array or raise."""
+    if y is None:
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None: the measurements.")
+    return as_array(real_objects(y), "y")
+
+
 class Checked(NamedTuple):
     """Input in double precision, measurements as a tensor with snapshots last."""
 
@@ -109,7 +158,7 @@ class Checked(NamedTuple):
 
 def check_input(factors: Sequence[object], y: object, n_snapshots: int | None = None) -> Checked:
     """Check dictionaries and measurements of one model."""
-    arrays = as_factors(factors)
+    arrays = as_factors(as_dictionaries(factors))
     data = as_array(y, "y")
     backend_name(data, *arrays)
     for i, a in enumerate(arrays):

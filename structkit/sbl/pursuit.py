@@ -10,20 +10,20 @@ from typing import Any, Self
 import numpy as np
 
 from structkit._backend.namespace import asarray_like, cast, device_of, is_torch, itemsize, to_device, to_numpy
-from structkit._core.estimator import Estimator
+from structkit._core.estimator import Regressor
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array
 from structkit._core.validation import check_memory
-from structkit.sbl.base import CoordinateList
+from structkit.sbl.base import CoordinateList, explained_energy, fitting_dictionaries
 from structkit.sbl.greedy import energy_target, strongest
 from structkit.sbl.options import count
-from structkit.sbl.problem import prepare
+from structkit.sbl.problem import as_dictionaries, as_dictionary, as_targets, is_matrix, prepare
 from structkit.sbl.spectral import abs2, outer
 
 __all__ = ["OMP"]
 
 
-class OMP(Estimator):
+class OMP(Regressor):
     r"""Orthogonal matching pursuit, coefficient by coefficient.
 
     Works behind one dictionary or behind a Kronecker product of dictionaries, whose columns are formed one by one as
@@ -50,6 +50,8 @@ class OMP(Estimator):
         Steps.
     history_ : list of dict
         Residual after each step.
+    n_features_in_ : int
+        Columns of the first dictionary.
 
     Examples
     --------
@@ -67,6 +69,11 @@ class OMP(Estimator):
     n_iter_: int
     history_: list[dict[str, object]]
 
+    _fitted_attribute = "index_"
+    _multi_output = True
+
+    n_features_in_: int
+
     def __init__(
         self, n_nonzero: int | None = None, tol: float | None = None, *, noise_var: float | None = None
     ) -> None:
@@ -74,13 +81,13 @@ class OMP(Estimator):
         self.tol = tol
         self.noise_var = noise_var
 
-    def fit(self, factors: Sequence[Array], y: Array, *, n_snapshots: int | None = None) -> Self:
+    def fit(self, factors: Array | Sequence[Array], y: Array, *, n_snapshots: int | None = None) -> Self:
         """Pursue.
 
         Parameters
         ----------
-        factors : sequence of array, shapes ``(m_i, n_i)``
-            One dictionary in a list, or several whose Kronecker product is the dictionary.
+        factors : array or pandas.DataFrame, shape ``(m, n)``, or list of arrays, shapes ``(m_i, n_i)``
+            The dictionary, or factors whose Kronecker product is the dictionary.
         y : array, shape ``(m_1, ..., m_I)``, flat, or either with a trailing axis of snapshots
             Measurements.
         n_snapshots : int, optional
@@ -89,8 +96,18 @@ class OMP(Estimator):
         Returns
         -------
         self : OMP
+
+        Raises
+        ------
+        ShapeError
+            If dictionaries and measurements disagree.
+        NotFiniteError
+            If something is NaN or infinite.
+        ValueError
+            If a column of a dictionary is zero, `y` is zero everywhere, or an option is out of range.
         """
-        problem = prepare(factors, y, n_snapshots)
+        given = self._dictionaries(factors)
+        problem = prepare(given, as_targets(y, type(self).__name__), n_snapshots)
         n_rows = math.prod(problem.rows)
         limit = n_rows if self.n_nonzero is None else count("n_nonzero", self.n_nonzero, n_rows)
         target = energy_target(self.tol, self.noise_var, problem)
@@ -121,13 +138,20 @@ class OMP(Estimator):
         noise = energy * problem.scale**2 / free
         self._set(positions, values, noise, problem.sizes, problem.snapshots, cast(problem.y[:0], problem.dtype))
         self.n_iter_, self.history_ = len(history), history
+        self._check_feature_names(factors, fitting=True)
         return self
+
+    def _dictionaries(self, given: object, n_columns: int | None = None) -> list[Array]:
+        """Dictionaries that a caller gives, as a list; a single one is checked as scikit-learn's tools expect."""
+        if is_matrix(given):
+            return [as_dictionary(given, n_columns, type(self).__name__)]
+        return as_dictionaries(given)
 
     def _set(
         self, index: np.ndarray, values: np.ndarray, noise: float, sizes: Sequence[int], snapshots: bool, like: Array
     ) -> None:
         self._all, self._sizes, self._snapshots, self._like = values, tuple(sizes), snapshots, like
-        self.index_ = index
+        self.index_, self.n_features_in_ = index, sizes[0]
         self.values_ = asarray_like(values if snapshots else values[:, 0], like)
         self.noise_var_ = noise
 
@@ -152,12 +176,12 @@ class OMP(Estimator):
         self._check_fitted("index_")
         return CoordinateList(self.index_, self.values_, self._sizes)
 
-    def predict(self, factors: Sequence[Array]) -> Array:
+    def predict(self, factors: Array | Sequence[Array]) -> Array:
         """Predict measurements through dictionaries with other rows.
 
         Parameters
         ----------
-        factors : sequence of array, shapes ``(p_i, n_i)``
+        factors : array, shape ``(p, n)``, or list of arrays, shapes ``(p_i, n_i)``
             Dictionaries whose columns mean the same as in the fit.
 
         Returns
@@ -166,12 +190,30 @@ class OMP(Estimator):
             Noise-free measurements.
         """
         self._check_fitted("index_")
-        arrays = [to_numpy(a) for a in factors]
+        self._check_feature_names(factors, fitting=False)
+        arrays = fitting_dictionaries(self._dictionaries(factors, self.n_features_in_), self._sizes, self._like)
         shape = (*(a.shape[0] for a in arrays), self._all.shape[1])
         total = np.zeros(shape, self._all.dtype)
         for j, v in zip(self.index_, self._all, strict=True):
             total = total + outer([*(a[:, k] for a, k in zip(arrays, j, strict=True)), v])
         return asarray_like(total if self._snapshots else total[..., 0], self._like)
+
+    def score(self, factors: Array | Sequence[Array], y: Array) -> float:
+        """Return the share of the energy of `y` that the prediction explains.
+
+        Parameters
+        ----------
+        factors : array or list of arrays
+            As in `predict`.
+        y : array, shape of the prediction or flat
+            Measurements.
+
+        Returns
+        -------
+        float
+            ``1 - |y - y_hat|^2 / |y|^2``, at most 1.
+        """
+        return explained_energy(self.predict(factors), y)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file, without pickle; `structkit.load` reads it.
@@ -185,7 +227,8 @@ class OMP(Estimator):
         data = {"settings": self.get_params(), "index": self.index_, "values": self._all, "noise_var": self.noise_var_}
         where = device_of(self._like) if is_torch(self._like) else None
         data |= {"sizes": list(self._sizes), "snapshots": self._snapshots, "like": to_numpy(self._like)}
-        write_archive(path, "OMP", {**data, "device": where, "history": self.history_})
+        data |= {"device": where, "history": self.history_, "feature_names": self._stored_names()}
+        write_archive(path, "OMP", data)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | None = None) -> Self:
@@ -215,6 +258,7 @@ class OMP(Estimator):
         like = values["like"]
         like = like if values["device"] is None else to_device(like, device or values["device"])
         model._set(values["index"], values["values"], values["noise_var"], values["sizes"], values["snapshots"], like)
+        model._restore_names(values["feature_names"])
         model.history_ = values["history"]
         model.n_iter_ = len(model.history_)
         return model

@@ -34,6 +34,7 @@ def pack(model: FittedTensor) -> dict[str, object]:
     core, noise = posterior.core, posterior.noise
     out: dict[str, object] = {
         "settings": settings,
+        "feature_names": model._stored_names(),
         "n_modes": len(posterior.functions),
         "fitted": {name: getattr(fitted, name) for name in ("mean", "shift", "scale", "bound", "converged", "history")},
         "n_sweeps": posterior.n_sweeps,
@@ -81,6 +82,7 @@ def _unpack(cls: type[_T], v: Mapping[str, Any]) -> _T:
     posterior = Posterior(Entries((), 0), functions, core, Noise.from_numbers(v["noise"]))
     posterior.n_sweeps = v["n_sweeps"]
     model._keep(Fitted(posterior, **v["fitted"]), len(functions))
+    model._restore_names(v["feature_names"])
     return model
 
 

@@ -12,6 +12,7 @@ from structkit._core.types import Array, Callback, RandomState
 from structkit.tucker.distributed import aligned_entries
 from structkit.tucker.fitted import FittedTensor
 from structkit.tucker.fitting import Plan, fit_posterior, observe, refit, update
+from structkit.tucker.labelled import observed_cells
 from structkit.tucker.options import check_count, check_entries, check_settings, check_tolerance
 
 __all__ = ["FunctionalTensor"]
@@ -51,13 +52,14 @@ class FunctionalTensor(FittedTensor):
         self.callback = callback
         self.verbose = verbose
 
-    def fit(self, X: Array, y: Array) -> Self:
+    def fit(self, X: Array, y: Array | None = None) -> Self:
         """Fit the posterior to observed entries.
 
         Parameters
         ----------
-        X : array, shape ``(n, D)``
-            Coordinates of the entries, one column per mode, in any units. Coordinates may repeat.
+        X : array or pandas.DataFrame, shape ``(n, D)``, or xarray.DataArray
+            Coordinates of the entries, one column per mode, in any units; dates count in days. Coordinates may repeat.
+            A DataArray without `y` is a tensor of its own: the coordinates of its axes and the values of its cells.
         y : array, shape ``(n,)``
             Observed values; NaN marks a missing one and is left out.
 
@@ -79,7 +81,8 @@ class FunctionalTensor(FittedTensor):
         ConvergenceWarning
             If `max_iter` sweeps did not reach `tol`.
         """
-        coordinates, values = aligned_entries(X, y)
+        entries, y = observed_cells(X, y)
+        coordinates, values = aligned_entries(entries, y, type(self).__name__)
         plan = self._plan(coordinates.shape[1])
         rng = check_random_state(self.random_state)
         progress = Progress(self.verbose, self.callback)
@@ -91,16 +94,17 @@ class FunctionalTensor(FittedTensor):
             refit(self._fitted, observed, plan, progress) if known else fit_posterior(observed, plan, rng, progress)
         )
         self._keep(fitted, coordinates.shape[1])
+        self._check_feature_names(X, fitting=True)
         self._warn(progress)
         return self
 
-    def partial_fit(self, X: Array, y: Array) -> Self:
+    def partial_fit(self, X: Array, y: Array | None = None) -> Self:
         """Add entries to the posterior, without those it has seen.
 
         Parameters
         ----------
-        X : array, shape ``(n, D)``
-            Coordinates of the new entries; new levels are added to the modes.
+        X : array or pandas.DataFrame, shape ``(n, D)``, or xarray.DataArray
+            Coordinates of the new entries, as in `fit`; new levels are added to the modes.
         y : array, shape ``(n,)``
             Their values; NaN marks a missing one.
 
@@ -123,7 +127,8 @@ class FunctionalTensor(FittedTensor):
         """
         if not hasattr(self, "_fitted"):
             return self.fit(X, y)
-        coordinates, values = check_entries(X, y, self.n_features_in_)
+        self._check_feature_names(X, fitting=False)
+        coordinates, values = check_entries(*observed_cells(X, y), self.n_features_in_, type(self).__name__)
         plan = self._plan(coordinates.shape[1])
         progress = Progress(self.verbose, self.callback)
         observed = observe(coordinates, values, separate=plan.student)

@@ -61,10 +61,10 @@ class DaskEntries(Entries):
         return compute(*(delayed(Block.take)(block, r) for block, r in zip(self.blocks, rows, strict=True)))  # type: ignore[no-any-return]
 
 
-def aligned_entries(X: Any, y: Any) -> tuple[Array, Array]:
+def aligned_entries(X: Any, y: Any, owner: str = "the tensor") -> tuple[Array, Array]:
     """Return checked entries; of dask arrays, lazy ones in the same chunks, which are checked when they are read."""
     if not (is_dask(X) or is_dask(y)):
-        return check_entries(X, y)
+        return check_entries(X, y, owner=owner)
     import dask.array as da
 
     X = X if is_dask(X) else da.from_array(np.asarray(X), chunks="auto")

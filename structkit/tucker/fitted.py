@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from structkit._core.errors import ShapeError
-from structkit._core.estimator import Estimator
+from structkit._core.estimator import Regressor
+from structkit._core.labels import days, is_labelled
 from structkit._core.random import check_random_state
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, RandomState
@@ -19,15 +20,17 @@ from structkit.tucker.entries import find_levels
 from structkit.tucker.export import draw, tensor_on_grid
 from structkit.tucker.fitting import Fitted
 from structkit.tucker.functions import Moments
+from structkit.tucker.labelled import cells_of, observed_cells
 from structkit.tucker.options import check_coordinates, check_count, check_entries
 from structkit.tucker.statistics import entry_moments
 
 __all__ = ["FittedTensor"]
 
 
-class FittedTensor(Estimator):
+class FittedTensor(Regressor):
     """Predictions, functions, draws, export and storage; fitting is in the class built on it."""
 
+    _fitted_attribute = "_fitted"
     _superdiagonal: ClassVar[bool]
     _fitted: Fitted
 
@@ -67,9 +70,9 @@ class FittedTensor(Estimator):
 
         Parameters
         ----------
-        X : array, shape ``(n, D)``
+        X : array or pandas.DataFrame, shape ``(n, D)``, or xarray.DataArray
             Coordinates: observed ones, new ones between them, or beyond either end. A new level of a discrete mode
-            gets what the levels have in common.
+            gets what the levels have in common. Of a DataArray, the coordinates of its axes count, not its values.
         return_std : bool
             Also return the standard deviation. Default False.
         include_noise : bool
@@ -77,9 +80,9 @@ class FittedTensor(Estimator):
 
         Returns
         -------
-        mean : array, shape ``(n,)``
-            In units of `y`.
-        std : array, shape ``(n,)``
+        mean : array, shape ``(n,)``, or xarray.DataArray
+            In units of `y`; a DataArray with the axes of one that was given.
+        std : array, shape ``(n,)``, or xarray.DataArray
             With ``return_std=True``.
 
         Raises
@@ -90,7 +93,10 @@ class FittedTensor(Estimator):
             If `X` has the wrong shape or is not finite.
         """
         self._check_fitted("_fitted")
-        coordinates = check_coordinates(X, self.n_features_in_)
+        if is_labelled(X):
+            return self._predict_cells(X, return_std, include_noise)
+        self._check_feature_names(X, fitting=False)
+        coordinates = check_coordinates(X, self.n_features_in_, type(self).__name__)
         levels, index = find_levels(coordinates)
         moments = self._moments(levels)
         fitted = self._fitted
@@ -100,6 +106,15 @@ class FittedTensor(Estimator):
         if not return_std:
             return mean
         return mean, np.sqrt(fitted.scale**2 * variance + (self.noise_var_ if include_noise else 0.0))
+
+    def _predict_cells(self, data: Any, return_std: bool, include_noise: bool) -> Any:
+        """Predict every cell of an `xarray.DataArray`."""
+        cells, labels = cells_of(data, getattr(self, "feature_names_in_", None))
+        found = self.predict(cells, return_std=return_std, include_noise=include_noise)
+        shape = [data.sizes[d] for d in labels.dims]
+        parts = found if isinstance(found, tuple) else (found,)
+        arrays = [labels.array(part.reshape(shape)) for part in parts]
+        return tuple(arrays) if return_std else arrays[0]
 
     def _moments(self, levels: list[np.ndarray]) -> list[Moments]:
         """Moments of the functions of all modes at coordinates."""
@@ -175,12 +190,12 @@ class FittedTensor(Estimator):
     @staticmethod
     def _column(t: Array) -> np.ndarray:
         """Coordinates of one mode."""
-        array = np.asarray(t)
+        array = np.asarray(days(t))
         if array.ndim != 1:
             raise ShapeError(f"Coordinates of one mode have shape {array.shape}; expected (S,).")
         return check_coordinates(array[:, None])[:, 0]
 
-    def score(self, X: Array, y: Array) -> float:
+    def score(self, X: Array, y: Array | None = None) -> float:
         """Return the coefficient of determination of the prediction.
 
         Parameters
@@ -188,7 +203,7 @@ class FittedTensor(Estimator):
         X : array, shape ``(n, D)``
             Coordinates.
         y : array, shape ``(n,)``
-            Values; NaN marks a missing one.
+            Values; NaN marks a missing one. An `xarray.DataArray` as `X` brings its own.
 
         Returns
         -------
@@ -196,7 +211,8 @@ class FittedTensor(Estimator):
             1 is perfect, 0 as good as the mean of `y`.
         """
         self._check_fitted("_fitted")
-        coordinates, values = check_entries(X, y, self.n_features_in_)
+        self._check_feature_names(X, fitting=False)
+        coordinates, values = check_entries(*observed_cells(X, y), self.n_features_in_, type(self).__name__)
         residual = values - self.predict(coordinates)
         spread = np.sum((values - values.mean()) ** 2)
         return float(1 - residual @ residual / spread) if spread > 0 else float(not residual.any())
@@ -224,7 +240,8 @@ class FittedTensor(Estimator):
             Before `fit`, for coordinates of the wrong shape, or if `n_samples` is not a positive integer.
         """
         self._check_fitted("_fitted")
-        coordinates = check_coordinates(X, self.n_features_in_)
+        self._check_feature_names(X, fitting=False)
+        coordinates = check_coordinates(X, self.n_features_in_, type(self).__name__)
         return draw(self._fitted, coordinates, check_count(n_samples, "n_samples"), check_random_state(random_state))
 
     def to_tensorly(self, coords: Sequence[Array]) -> Any:

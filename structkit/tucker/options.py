@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from structkit._backend.namespace import as_array, to_numpy
 from structkit._core.errors import NotFiniteError, ShapeError
+from structkit._core.labels import days, real_objects
 from structkit.statespace import LinearSDE
 from structkit.tucker.priors import KERNELS
 
@@ -50,31 +52,46 @@ class Settings(NamedTuple):
     noise_var: float | None
 
 
-def check_coordinates(X: object, n_modes: int | None = None) -> np.ndarray:
+def check_coordinates(X: object, n_modes: int | None = None, owner: str = "the tensor") -> np.ndarray:
     """Return coordinates as a float array ``(n, D)`` or raise."""
-    array = _real(X, "X", ", one column per mode")
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise ShapeError(f"X has shape {array.shape}; expected (n, D), one row per entry and one column per mode.")
+    array = _table(X)
+    if array.ndim != 2:
+        raise ShapeError(
+            f"X has shape {array.shape}; expected (n, D), one row per entry and one column per mode. Reshape your "
+            "data: X.reshape(1, -1) for one entry, X.reshape(-1, 1) for one mode."
+        )
+    if array.shape[1] == 0:
+        raise ShapeError(
+            f"X has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required: one column per mode."
+        )
     if n_modes is not None and array.shape[1] != n_modes:
-        raise ShapeError(f"X has {array.shape[1]} columns; the tensor was fitted with {n_modes} modes.")
+        raise ShapeError(
+            f"X has {array.shape[1]} features, but {owner} is expecting {n_modes} features as input: its modes."
+        )
     bad = ~np.isfinite(array)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise NotFiniteError(f"X[{row}, {column}] is {array[row, column]}; coordinates must be finite.")
+        raise NotFiniteError(f"X[{row}, {column}] is {array[row, column]}; coordinates must not be NaN or infinite.")
     return array
 
 
-def check_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def check_entries(
+    X: object, y: object, n_modes: int | None = None, owner: str = "the tensor"
+) -> tuple[np.ndarray, np.ndarray]:
     """Return coordinates ``(n, D)`` and values ``(n,)`` of the entries that are not NaN."""
-    coordinates, values = observed_entries(X, y, n_modes)
+    coordinates, values = observed_entries(X, y, n_modes, owner)
     if not len(values):
         raise ValueError("y holds no value; expected at least one entry that is not NaN.")
     return coordinates, values
 
 
-def observed_entries(X: object, y: object, n_modes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def observed_entries(
+    X: object, y: object, n_modes: int | None = None, owner: str = "the tensor"
+) -> tuple[np.ndarray, np.ndarray]:
     """Return what `check_entries` returns, also when it is nothing."""
-    coordinates = check_coordinates(X, n_modes)
+    if y is None:
+        raise ValueError("fit requires y to be passed, but the target y is None: one value per row of X.")
+    coordinates = check_coordinates(X, n_modes, owner)
     values = _real(y, "y")
     if values.shape != coordinates.shape[:1]:
         raise ShapeError(f"y has shape {values.shape}; expected ({len(coordinates)},), one value per row of X.")
@@ -84,15 +101,23 @@ def observed_entries(X: object, y: object, n_modes: int | None = None) -> tuple[
     return (coordinates, values) if observed.all() else (coordinates[observed], values[observed])
 
 
+def _table(X: object) -> np.ndarray:
+    """Coordinates as floats; columns of a data frame may differ in type."""
+    if hasattr(X, "columns") and hasattr(X, "iloc"):
+        columns = [_real(X.iloc[:, k], f"X[{name!r}]") for k, name in enumerate(X.columns)]
+        return np.stack(columns, axis=1) if columns else np.empty((len(X), 0))  # type: ignore[arg-type]
+    return _real(X, "X", ", one column per mode")
+
+
 def _real(values: object, name: str, layout: str = "") -> np.ndarray:
-    """Return values as a float array or raise; complex numbers and text are not converted."""
+    """Return values as a float array or raise; text is not converted, times become days."""
     try:
-        array = np.asarray(values)
-        if array.dtype.kind in "cSUmM":
-            raise TypeError(f"dtype {array.dtype}")
-        return array.astype(np.float64, copy=False)
+        array = to_numpy(as_array(real_objects(days(values)), name))
     except (TypeError, ValueError) as err:
-        raise TypeError(f"{name} must hold real numbers{layout}; got {err}.") from None
+        raise TypeError(f"{name} must hold real numbers{layout}; {err}") from None
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} must hold real numbers{layout}; got dtype {array.dtype}.")
+    return array.astype(np.float64, copy=False)
 
 
 def check_count(value: object, name: str) -> int:

@@ -20,10 +20,11 @@ def _with(array, value):
     [
         (X[:, 0], ShapeError, r"X has shape \(30,\); expected \(n, D\)"),
         (X[None], ShapeError, r"X has shape \(1, 30, 3\)"),
-        (X[:, :0], ShapeError, r"X has shape \(30, 0\)"),
+        (X[:, :0], ShapeError, r"X has 0 feature\(s\) \(shape=\(30, 0\)\)"),
         (np.full((30, 3), "a"), TypeError, "X must hold real numbers"),
         (X.astype(str), TypeError, "X must hold real numbers"),
-        (X + 1j, TypeError, "X must hold real numbers"),
+        (X + 1j, ValueError, "Complex data not supported: X must hold real numbers"),
+        (np.ma.masked_array(X, X > 0.5), TypeError, "X must hold real numbers.*masked array"),
         (_with(X, np.nan), NotFiniteError, r"X\[3, 0\] is nan"),
         (_with(X, np.inf), NotFiniteError, r"X\[3, 0\] is inf"),
     ],
@@ -41,7 +42,9 @@ def test_coordinates(x, error, message):
         (np.full(30, np.nan), ValueError, "y holds no value"),
         (_with(Y, np.inf), NotFiniteError, r"y\[3\] is infinite"),
         (np.full(30, object()), TypeError, "y must hold real numbers"),
-        (Y + 1j, TypeError, "y must hold real numbers"),
+        (Y + 1j, ValueError, "Complex data not supported: y must hold real numbers"),
+        (np.ma.masked_array(Y, Y > 0), TypeError, "y must hold real numbers.*masked array"),
+        (None, ValueError, "fit requires y to be passed, but the target y is None"),
     ],
 )
 def test_values(y, error, message):
@@ -94,7 +97,7 @@ def test_settings(options, error, message):
 
 def test_questions_to_a_fitted_model():
     model = quick().fit(X, Y)
-    with pytest.raises(ShapeError, match="X has 2 columns; the tensor was fitted with 3 modes"):
+    with pytest.raises(ShapeError, match="X has 2 features, but FunctionalCP is expecting 3 features"):
         model.predict(X[:, :2])
     for mode in (-1, 3):
         with pytest.raises(IndexError, match=f"mode = {mode}; the tensor has 3 modes"):
