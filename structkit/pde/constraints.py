@@ -107,6 +107,11 @@ class Constraints:
     ----------
     free : list of array, shapes ``(r, r - m)``
         Orthonormal bases of what obeys the homogeneous conditions of each axis.
+    tests : list of array, shapes ``(r, r - m)``
+        What the equation is tested with, scaled so that ``tests[d].T @ free[d]`` is the identity. Galerkin's method
+        tests with the free functions themselves. On an axis with all its conditions at one end this is unstable
+        (rounding errors grow a thousandfold and more); there the leading functions of the basis are used, as in
+        Lanczos's tau method.
     lift : array, shape ``(r_1, ..., r_D)``
         Coefficients of a function that has the data.
     """
@@ -116,16 +121,18 @@ class Constraints:
     rows: list[list[Row]]
     extra: list[Row]
     free: list[np.ndarray] = field(init=False)
+    tests: list[np.ndarray] = field(init=False)
     lift: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.free = []
+        self.free, self.tests = [], []
         self.lift = np.zeros([b.rank for b in self.bases])
         coords = [b.x for b in self.bases]
-        tests = [b.test for b in self.bases]
+        projections = [b.test for b in self.bases]
         for axis, (rows, basis) in enumerate(zip(self.rows, self.bases, strict=True)):
             if not rows:
                 self.free.append(np.eye(basis.rank))
+                self.tests.append(self.free[-1])
                 continue
             R = np.stack([row.functional(basis) for row in rows])
             scale = np.linalg.norm(R, axis=1)
@@ -133,12 +140,13 @@ class Constraints:
             Q, upper = scipy.linalg.qr(R.T)
             m = len(rows)
             self.free.append(Q[:, m:])
+            self.tests.append(_tests(rows, Q[:, m:]))
             data = np.concatenate(
                 [row.data(self.problem, coords) / c for row, c in zip(rows, scale, strict=True)], axis
             )
-            others = [a for a in range(len(tests)) if a != axis]
+            others = [a for a in range(len(projections)) if a != axis]
             if others:
-                chosen = [tests[a] for a in others]
+                chosen = [projections[a] for a in others]
                 data = np.asarray(multi_mode_product(data, chosen, modes=others, adjoint=True))
             missing = np.asarray(data) - np.asarray(mode_product(self.lift, R, axis))
             pseudo = Q[:, :m] @ scipy.linalg.solve_triangular(upper[:m], np.eye(m), trans="T")
@@ -155,3 +163,14 @@ class Constraints:
             size = max(np.abs(wanted).max(), np.linalg.norm(R) * np.abs(coefficients).max() * 1e-3, 1e-300)
             worst = max(worst, float(np.abs(found - wanted).max() / size))
         return worst
+
+
+def _tests(rows: Sequence[Row], free: np.ndarray) -> np.ndarray:
+    """Test functions for the conditions of one axis."""
+    sides = {row.side for row in rows}
+    if len(sides) > 1 or sides == {"both"}:
+        return free
+    n = free.shape[1]
+    out = np.zeros_like(free)
+    out[:n] = np.linalg.inv(free[:n]).T
+    return out

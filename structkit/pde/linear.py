@@ -35,7 +35,7 @@ class FreeSystem:
 
     def __init__(self, system: System, constraints: Constraints, shift: float = 0.0) -> None:
         self.system, self.constraints = system, constraints
-        self.free = constraints.free
+        self.free, self.tests = constraints.free, constraints.tests
         self.shape = tuple(Z.shape[1] for Z in self.free)
         sums, self.exact = self._kronecker_sum(shift)
         self.solver = KroneckerSumSolver(sums)
@@ -57,8 +57,8 @@ class FreeSystem:
         return np.asarray(multi_mode_product(c, self.free))
 
     def restrict(self, C: np.ndarray) -> np.ndarray:
-        """Projection of coefficients on the free ones."""
-        return np.asarray(multi_mode_product(C, self.free, adjoint=True))
+        """Projection of coefficients on the free ones, along what the tests do not see."""
+        return np.asarray(multi_mode_product(C, self.tests, adjoint=True))
 
     def _kronecker_sum(self, shift: float) -> tuple[list[np.ndarray], bool]:
         """Matrices of the Kronecker sum nearest to the operator, and whether it is the operator."""
@@ -71,7 +71,9 @@ class FreeSystem:
             if not modes:
                 constant += term.scale
                 continue
-            reduced = [None if f is None else Z.T @ f @ Z for Z, f in zip(self.free, term.factors, strict=True)]
+            reduced = [
+                None if f is None else T.T @ f @ Z for T, Z, f in zip(self.tests, self.free, term.factors, strict=True)
+            ]
             exact = exact and len(modes) == 1
             strongest = max(modes, key=lambda a: np.linalg.norm(reduced[a]))  # type: ignore[arg-type]
             scale = term.scale
@@ -90,8 +92,7 @@ class FreeSystem:
                 constant += mean
             else:
                 ((axis, order),) = orders.items()
-                Z = self.free[axis]
-                sums[axis] += mean * (Z.T @ system.bases[axis].matrix(order) @ Z)
+                sums[axis] += mean * (self.tests[axis].T @ system.bases[axis].matrix(order) @ self.free[axis])
         self.constant = constant
         sums[0] = sums[0] + constant * np.eye(self.shape[0])
         return sums, exact

@@ -59,9 +59,9 @@ class _Equation:
         return FreeSystem.restrict(self, C)  # type: ignore[arg-type]
 
     @property
-    def free(self) -> list[np.ndarray]:
-        """Bases of the free coefficients."""
-        return self.constraints.free
+    def tests(self) -> list[np.ndarray]:
+        """What the equation is tested with."""
+        return self.constraints.tests
 
     def derivative(self, C: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
         """Derivative of the nonlinear part as a map of coefficients, and its average slope in the solution itself."""
