@@ -71,6 +71,14 @@ class Labels:
         """Return the labels with other levels."""
         return Labels(self.dims, levels, self.name)
 
+    def renamed(self, name: str | None) -> Labels:
+        """Return the labels with another name of the values."""
+        return Labels(self.dims, self.levels, name)
+
+    def named(self, suffix: str) -> Labels:
+        """Return the labels of values that belong to these, such as their standard deviations."""
+        return self.renamed(None if self.name is None else f"{self.name}_{suffix}")
+
     def ordered(self, data: Any, name: str) -> Any:
         """Return an `xarray.DataArray` with its axes in the order of these; ShapeError where they are others."""
         if set(map(str, data.dims)) != set(self.dims):

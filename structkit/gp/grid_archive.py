@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from structkit._backend.namespace import device_of, is_torch, to_numpy
 from structkit._core.errors import StructKitError
+from structkit._core.labels import Labels
 from structkit._core.types import Array
 from structkit.gp.covariance import FreeCovariance
 from structkit.gp.grid_data import AxisCovariance, GridData, GridModel, empty_template
@@ -17,12 +18,8 @@ from structkit.gp.grid_posterior import GridPosterior
 from structkit.gp.kernels import Kernel
 from structkit.gp.whitening import AxisBasis
 
-if TYPE_CHECKING:
-    from structkit.gp.gridgp import GridGP
-
 __all__ = ["pack", "unpack"]
 
-_T = TypeVar("_T", bound="GridGP")
 _SETTINGS = (
     "learn_kernels", "mean", "noise_axis", "mean_axis", "method", "tol", "max_iter", "n_samples", "n_probes",
     "max_learning_iter", "learning_tol", "subgrid", "device", "verbose",
@@ -30,7 +27,7 @@ _SETTINGS = (
 _RESULTS = ("log_evidence_", "log_evidence_se_", "converged_", "n_iter_", "solver_error_", "history_")
 
 
-def pack(model: GridGP) -> dict[str, object]:
+def pack(model: Any) -> dict[str, object]:
     """Gather arrays and JSON-able values of a fitted model."""
     data, fitted, posterior = model._data, model._model, model._posterior
     seed = model.random_state
@@ -59,10 +56,10 @@ def pack(model: GridGP) -> dict[str, object]:
         out[f"values_{d}"], out[f"vectors_{d}"] = b.values, b.vectors
         if x is not None:
             out[f"coords_{d}"] = x
-    return out
+    return out if model._labels is None else out | model._labels.pack()
 
 
-def unpack(cls: type[_T], values: Mapping[str, object], device: str | None = None) -> _T:
+def unpack(cls: Any, values: Mapping[str, object], device: str | None = None) -> Any:
     """Rebuild a fitted model from what `pack` gathered; `device` replaces the torch device it was fitted on."""
     try:
         return _unpack(cls, values, device)
@@ -70,7 +67,7 @@ def unpack(cls: type[_T], values: Mapping[str, object], device: str | None = Non
         raise StructKitError(f"The file holds no {err}, so it is not a complete GridGP. Save the model again.") from err
 
 
-def _unpack(cls: type[_T], v: Mapping[str, Any], device: str | None) -> _T:
+def _unpack(cls: Any, v: Mapping[str, Any], device: str | None) -> Any:
     start = [_kernel(k) for k in v["start_kernels"]]
     model = cls(start, noise_var=v["noise_setting"], random_state=v["random_state"], **v["settings"])
     model.device = model.device if model.device is None or device is None else device
@@ -89,6 +86,7 @@ def _unpack(cls: type[_T], v: Mapping[str, Any], device: str | None) -> _T:
         coefficients=v["coefficients"],
     )
     model._store(fitted, data, posterior, v.get("cell_noise"), _template(y.dtype, v["output_device"], device))
+    model._labels = Labels.unpack(v)
     for name in _RESULTS:
         setattr(model, name, v["results"][name])
     model._seed = v["seed"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from structkit._backend.namespace import as_array, asarray_like, device_of, is_torch, to_device, to_numpy
 from structkit._core.errors import ShapeError
+from structkit._core.labels import days
 from structkit._core.types import Array, Shape
 from structkit.gp.covariance import FreeCovariance
 from structkit.gp.kernels import Kernel
@@ -175,7 +176,7 @@ class GridModel:
 
 def check_coordinates(x: object, d: int, n: int | None = None) -> np.ndarray:
     """Return the coordinates of axis `d` as a finite float64 vector; with `n`, of that length and without repeats."""
-    c = to_numpy(as_array(x, f"coords[{d}]"))
+    c = to_numpy(as_array(days(x), f"coords[{d}]"))
     if c.dtype.kind == "c":
         raise TypeError(f"coords[{d}] is complex; coordinates must be real.")
     c = c.astype(np.float64)

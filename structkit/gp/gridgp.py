@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
-from structkit._backend.namespace import asarray_like, to_numpy
-from structkit._core.errors import ConvergenceWarning, ShapeError
-from structkit._core.estimator import Estimator
 from structkit._core.progress import Progress
 from structkit._core.random import check_random_state
-from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback, RandomState
 from structkit.gp.grid_amplitude import folded
-from structkit.gp.grid_archive import pack, unpack
-from structkit.gp.grid_data import AxisCovariance, GridData, GridModel
+from structkit.gp.grid_fitted import FittedGrid
+from structkit.gp.grid_labels import gathered
 from structkit.gp.grid_learning import Evaluator, learn
-from structkit.gp.grid_options import new_coordinates, prepare
-from structkit.gp.grid_posterior import GridPosterior, noise_at, unsettled_message
+from structkit.gp.grid_options import prepare
+from structkit.gp.grid_posterior import GridPosterior, unsettled_message
 
 __all__ = ["GridGP"]
 
 
-class GridGP(Estimator):
+class GridGP(FittedGrid):
     r"""Gaussian-process regression on a grid, complete or with missing cells.
 
     The model is :math:`y = m + f + \varepsilon` with :math:`f \sim N(0, K_1 \otimes \dots \otimes K_D)`, one covariance
@@ -135,18 +129,6 @@ class GridGP(Estimator):
     True
     """
 
-    kernels_: tuple[AxisCovariance, ...]
-    noise_var_: float | np.ndarray
-    mean_: float | np.ndarray
-    log_evidence_: float
-    log_evidence_se_: float
-    method_: str
-    variance_method_: str
-    converged_: bool
-    n_iter_: int
-    solver_error_: float
-    history_: list[dict[str, object]]
-
     def __init__(
         self,
         kernels: Sequence[object],
@@ -188,17 +170,17 @@ class GridGP(Estimator):
         self.callback = callback
         self.verbose = verbose
 
-    def fit(self, coords: Sequence[object], y: Array, *, mask: np.ndarray | None = None) -> Self:
+    def fit(self, coords: object, y: Array | None = None, *, mask: np.ndarray | None = None) -> Self:
         """Learn the hyperparameters and compute the posterior.
 
         Parameters
         ----------
-        coords : sequence of D arrays, shapes ``(n_d,)``, or None
-            Coordinates of each axis, in any order and spacing, without repeats; None for an axis with a
-            `FreeCovariance`.
+        coords : sequence of D arrays, shapes ``(n_d,)``, or xarray.DataArray
+            Coordinates of each axis, in any order and spacing, without repeats; dates count in days. None for an axis
+            with a `FreeCovariance`. A DataArray without `y` brings coordinates and observations.
         y : array, shape ``(n_1, ..., n_D)``
-            Observations; NaN marks missing cells. numpy or torch; not modified. The computation runs in its dtype,
-            or in float64 where rounding to float32 would show beside `tol`.
+            Observations; NaN marks missing cells. numpy, torch or DataArray; not modified. The computation runs in its
+            dtype, or in float64 where rounding to float32 would show beside `tol`.
         mask : boolean array, shape of `y`, optional
             True where observed; combined with the NaN.
 
@@ -218,7 +200,8 @@ class GridGP(Estimator):
         ConvergenceWarning
             If learning or the solve for the mean stopped at its limit.
         """
-        problem = prepare(self, coords, y, mask)
+        given = gathered(coords, y, mask, self.kernels)
+        problem = prepare(self, given.coords, given.y, given.mask)
         data, options = problem.data, problem.options
         rng = check_random_state(self.random_state)
         progress = Progress(self.verbose, self.callback)
@@ -236,6 +219,7 @@ class GridGP(Estimator):
         else:
             evidence, error = evaluate(model).value, 0.0
         self._store(model, data, posterior, problem.cell_noise, problem.like)
+        self._labels = given.labels
         self.log_evidence_, self.log_evidence_se_ = evidence, error
         self.history_ = progress.history
         self._seed = int(rng.integers(2**63))
@@ -248,144 +232,3 @@ class GridGP(Estimator):
         if posterior.info is not None and not solved:
             self._warn(unsettled_message("The posterior mean has", posterior.info, self.tol))
         return self
-
-    def _store(
-        self,
-        model: GridModel,
-        data: GridData,
-        posterior: GridPosterior,
-        cell_noise: np.ndarray | None,
-        like: Array,
-    ) -> None:
-        """Set the fitted attributes that follow from model, data and posterior."""
-        self._model, self._data, self._posterior, self._cell_noise = model, data, posterior, cell_noise
-        self._like, self._n_samples = like, self.n_samples
-        self._smoothed: Array | None = None
-        self.kernels_ = model.kernels
-        noise = model.noise_var if cell_noise is None else cell_noise
-        self.noise_var_ = float(noise) if noise.ndim == 0 else noise
-        self.mean_ = float(model.mean) if model.mean.ndim == 0 else model.mean
-        self.method_ = posterior.method
-        self.variance_method_ = "samples" if posterior.method == "iterative" else "exact"
-        self.n_iter_ = posterior.info.n_iter if posterior.info else 0
-        self.solver_error_ = posterior.info.error if posterior.info else 0.0
-
-    @staticmethod
-    def _warn(message: str) -> None:
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
-
-    def predict(
-        self, coords: Sequence[object] | None = None, *, return_std: bool = False, include_noise: bool = False
-    ) -> Array | tuple[Array, Array]:
-        """Predict the noise-free function on the grid or on a grid of new coordinates.
-
-        Parameters
-        ----------
-        coords : sequence of D arrays ``(m_d,)`` or None, optional
-            New coordinates; None for an axis keeps its levels. Default: the grid of the data.
-        return_std : bool, default False
-            Also return the posterior standard deviation.
-        include_noise : bool, default False
-            Add the noise variance to the variance, for bands that new observations fall into.
-
-        Returns
-        -------
-        mean : array, shape ``(m_1, ..., m_D)``
-            In units of `y`; library, dtype and device of `y`.
-        std : array, same shape
-            Only with ``return_std=True``. Of the iterative method it rests on `n_samples` draws, made once.
-        """
-        self._check_fitted("kernels_")
-        targets = new_coordinates(self._model, self._data, coords)
-        mean = self._out(self._posterior.mean(targets))
-        if not return_std:
-            return mean
-        if self.method_ == "iterative" and self._smoothed is None:
-            rng = np.random.default_rng(self._seed)
-            tol = max(self._posterior.tol, 2e-2)
-            self._smoothed, unsettled = self._posterior.draw(self._n_samples, rng, tol=tol, smoothed=True)
-            if unsettled is not None:
-                self._warn(unsettled_message("Posterior draws have", unsettled, tol))
-        variance = self._posterior.variance(targets, self._smoothed)
-        if include_noise:
-            variance = variance + noise_at(self._model, self._cell_noise, targets)
-        return mean, self._out(np.sqrt(variance))
-
-    def sample(self, n: int = 1, random_state: RandomState = None, *, coords: Sequence[object] | None = None) -> Array:
-        """Draw functions from the posterior.
-
-        Parameters
-        ----------
-        n : int, default 1
-            Number of draws.
-        random_state : None, int or numpy.random.Generator
-            Source of randomness.
-        coords : sequence, optional
-            As in `predict`.
-
-        Returns
-        -------
-        samples : array, shape ``(n, m_1, ..., m_D)``
-            In units of `y`, without noise.
-        """
-        self._check_fitted("kernels_")
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"n={n!r}; expected at least one sample.")
-        rng = check_random_state(random_state)
-        targets, tol = new_coordinates(self._model, self._data, coords), max(self._posterior.tol, 1e-2)
-        samples, unsettled = self._posterior.sample(targets, n, rng, tol=tol)
-        if unsettled is not None:
-            self._warn(unsettled_message("Posterior draws have", unsettled, tol))
-        return self._out(samples)
-
-    def score(self, coords: Sequence[object] | None, y: Array) -> float:
-        """Return the coefficient of determination of the prediction on the observed cells of `y`.
-
-        As in scikit-learn it is 0 where `y` is constant, unless the prediction is perfect.
-
-        Parameters
-        ----------
-        coords : sequence or None
-            As in `predict`.
-        y : array, shape ``(m_1, ..., m_D)``
-            True values; NaN cells are left out.
-        """
-        truth = np.asarray(to_numpy(y), dtype=np.float64)
-        guess = to_numpy(self.predict(coords)).astype(np.float64)  # type: ignore[arg-type]
-        if truth.shape != guess.shape:
-            raise ShapeError(f"y has shape {truth.shape}; the prediction has shape {guess.shape}.")
-        seen = ~np.isnan(truth)
-        if not seen.any():
-            raise ValueError("y has no observed cell.")
-        residual = float(((truth - guess)[seen] ** 2).sum())
-        total = float(((truth[seen] - truth[seen].mean()) ** 2).sum())
-        if total == 0.0:
-            return 1.0 if residual == 0.0 else 0.0
-        return 1.0 - residual / total
-
-    def _out(self, x: np.ndarray) -> Array:
-        return asarray_like(x, self._like)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one file, without pickle; `structkit.load` reads it.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file, usually ending in ``.npz``. It appears whole or not at all.
-        """
-        self._check_fitted("kernels_")
-        write_archive(path, "GridGP", pack(self))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str | None = None) -> Self:
-        """Read a model written by `save`.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-        device : str, optional
-            Torch device, such as ``"cpu"``, for a model that was fitted on another. Default: the same one.
-        """
-        return unpack(cls, read_archive(path, ["GridGP"])[1], device)

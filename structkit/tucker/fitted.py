@@ -112,9 +112,10 @@ class FittedTensor(Regressor):
         cells, labels = cells_of(data, getattr(self, "feature_names_in_", None))
         found = self.predict(cells, return_std=return_std, include_noise=include_noise)
         shape = [data.sizes[d] for d in labels.dims]
-        parts = found if isinstance(found, tuple) else (found,)
-        arrays = [labels.array(part.reshape(shape)) for part in parts]
-        return tuple(arrays) if return_std else arrays[0]
+        if not isinstance(found, tuple):
+            return labels.array(found.reshape(shape))
+        mean, std = found
+        return labels.array(mean.reshape(shape)), labels.named("std").array(std.reshape(shape))
 
     def _moments(self, levels: list[np.ndarray]) -> list[Moments]:
         """Moments of the functions of all modes at coordinates."""
