@@ -101,7 +101,7 @@ class FreeSystem:
         self, b: np.ndarray, extra: Callable[[np.ndarray], np.ndarray] | None = None, tol: float = 1e-13
     ) -> np.ndarray:
         """Solve for free coefficients; `extra` adds a linear map of the coefficients to the operator."""
-        if self.exact and extra is None and self.solver.is_accurate:
+        if self.exact and extra is None:
             x = self.solver.solve(b)
             return x + self.solver.solve(b - self._product(x, None))  # type: ignore[no-any-return]
         if self.size <= _DENSE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from structkit.kron import multi_mode_product
 
 __all__ = ["KroneckerSumSolver"]
 
-# Eigenvectors with a larger condition number than this lose too many digits.
+# Beyond this condition number of the eigenvectors, of all axes together, Schur forms replace them.
 _WORST = 1e7
 
 
@@ -42,24 +43,24 @@ class KroneckerSumSolver:
             self._schur = [scipy.linalg.schur(m, output="real") for m in (self.matrices[0], self.matrices[1].T)]
             values = [_quasi_eigenvalues(T) for T, _ in self._schur]
         else:
-            self._eig = [np.linalg.eig(m) for m in self.matrices]
-            self._inverse = [np.linalg.inv(V) for _, V in self._eig]
-            values = [w for w, _ in self._eig]
+            values = self._prepare_three()
         total = values[0]
         for v in values[1:]:
             total = np.add.outer(total, v)
         self.eigenvalues = total
         self.smallest = float(np.abs(total).min())
 
-    @property
-    def is_accurate(self) -> bool:
-        """Whether one solve keeps most digits."""
-        if len(self.matrices) < 3:
-            return True
-        return all(
-            np.linalg.norm(V, 2) * np.linalg.norm(i, 2) < _WORST
-            for (_, V), i in zip(self._eig, self._inverse, strict=True)
-        )
+    def _prepare_three(self) -> list[np.ndarray]:
+        """Decompose three matrices; return their eigenvalues."""
+        pairs = [np.linalg.eig(m) for m in self.matrices]
+        self._vectors = [V for _, V in pairs]
+        self._upper: list[tuple[np.ndarray, np.ndarray]] = []
+        if math.prod(float(np.linalg.cond(V)) for V in self._vectors) < _WORST:
+            self._inverse = [np.linalg.inv(V) for V in self._vectors]
+            return [w for w, _ in pairs]
+        # The second one is transposed, as in A X + X B^T.
+        self._upper = [scipy.linalg.schur(m.T if k == 1 else m, output="complex") for k, m in enumerate(self.matrices)]
+        return [np.diag(T) for T, _ in self._upper]
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         """Return the solution for a right-hand side of shape ``(n_1, ..., n_D)``."""
@@ -70,10 +71,25 @@ class KroneckerSumSolver:
             (T, U), (S, V) = self._schur
             x, scale, _ = scipy.linalg.lapack.dtrsyl(T, S, U.T @ b @ V)
             return U @ (x / scale) @ V.T  # type: ignore[no-any-return]
+        x = self._solve_triangular(b) if self._upper else self._solve_diagonal(b)
+        return x.real if np.isrealobj(b) else x
+
+    def _solve_diagonal(self, b: np.ndarray) -> np.ndarray:
+        """Three axes by eigenvectors."""
         tiny = 1e-16 * np.abs(self.eigenvalues).max()
         z = np.asarray(multi_mode_product(b, self._inverse)) / np.where(self.eigenvalues == 0, tiny, self.eigenvalues)
-        x = np.asarray(multi_mode_product(z, [V for _, V in self._eig]))
-        return x.real if np.isrealobj(b) else x
+        return np.asarray(multi_mode_product(z, self._vectors))
+
+    def _solve_triangular(self, b: np.ndarray) -> np.ndarray:
+        """Three axes by Schur forms: a Sylvester equation for every row of the last one, from the bottom up."""
+        (T, U), (S, V), (R, W) = self._upper
+        f = np.asarray(multi_mode_product(b.astype(complex), [U.conj().T, V.T, W.conj().T]))
+        x = np.empty_like(f)
+        for k in reversed(range(len(R))):
+            rest = f[:, :, k] - x[:, :, k + 1 :] @ R[k, k + 1 :]
+            y, scale, _ = scipy.linalg.lapack.ztrsyl(T + R[k, k] * np.eye(len(T)), S, rest)
+            x[:, :, k] = y / scale
+        return np.asarray(multi_mode_product(x, [U, V.conj(), W]))
 
 
 def _quasi_eigenvalues(T: np.ndarray) -> np.ndarray:

@@ -258,6 +258,13 @@ def wave_3d():
     return exact, problem(D(2, 2) - D(0, 2) - D(1, 2), [(0, 1), (0, 1), (0, 1)], exact, conditions)
 
 
+def advection_3d_with_a_parameter():
+    """No derivative is taken along the second axis."""
+    exact = Exact(Product((Sine(8.0), Power((1.0, 2.0)), Sine(15.0, 0.4))), (0.5, Ridge(Sine(1.0), (6.0, 2.0, -9.0))))
+    conditions = [Dirichlet(exact, axis=0, side="lower"), Initial(exact)]
+    return exact, problem(D(2, 1) + 1.5 * UX, [(0, 1), (-1, 1), (0, 1)], exact, conditions)
+
+
 def helmholtz_3d():
     exact = Exact(product(Sine(11.0), Sine(8.0, 0.5), Sine(10.0)), (0.5, Ridge(Sine(1.0), (8.0, -7.0, 5.0))))
     return exact, problem(LAPLACE[3] + 13.0**2 * U, [(0, 1), (0, 1), (0, 1)], exact)
