@@ -260,7 +260,7 @@ def wave_3d():
 
 def advection_3d_with_a_parameter():
     """No derivative is taken along the second axis."""
-    exact = Exact(Product((Sine(8.0), Power((1.0, 2.0)), Sine(15.0, 0.4))), (0.5, Ridge(Sine(1.0), (6.0, 2.0, -9.0))))
+    exact = Exact(product(Sine(8.0), Power((1.0, 2.0)), Sine(15.0, 0.4)), (0.5, Ridge(Sine(1.0), (6.0, 2.0, -9.0))))
     conditions = [Dirichlet(exact, axis=0, side="lower"), Initial(exact)]
     return exact, problem(D(2, 1) + 1.5 * UX, [(0, 1), (-1, 1), (0, 1)], exact, conditions)
 
