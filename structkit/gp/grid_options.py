@@ -250,11 +250,11 @@ def new_coordinates(model: GridModel, data: GridData, coords: Sequence[object] |
         raise ShapeError(f"coords has {len(coords)} entries; expected {ndim}, one per axis (None keeps an axis).")
     out: list[np.ndarray | None] = []
     for d, x in enumerate(coords):
-        new = None if x is None else check_coordinates(x, d)
-        if new is not None and isinstance(model.kernels[d], FreeCovariance):
+        if x is not None and isinstance(model.kernels[d], FreeCovariance):
             raise ValueError(
                 f"coords[{d}] must be None: axis {d} has a FreeCovariance, which knows its own levels only."
             )
+        new = None if x is None else check_coordinates(x, d)
         if new is not None and model.mean_axis == d:
             raise ValueError(f"coords[{d}] must be None: the mean is known for the levels of axis {d} only.")
         out.append(new)

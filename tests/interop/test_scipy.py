@@ -9,7 +9,7 @@ import torch
 
 from structkit import BackendMismatchError, SizeError
 from structkit.interop import as_scipy
-from structkit.kron import Kronecker
+from structkit.kron import Identity, Kronecker, Masked, inverse
 
 
 def test_eigsh_lsqr_and_gmres() -> None:
@@ -26,6 +26,22 @@ def test_eigsh_lsqr_and_gmres() -> None:
     b = rng.standard_normal(24)
     x = sla.lsqr(as_scipy(R), b, atol=1e-13, btol=1e-13)[0]
     assert np.allclose(x, np.linalg.lstsq(R.to_dense(), b, rcond=None)[0], atol=1e-8)
+
+
+def test_structured_preconditioner_and_masked_system() -> None:
+    """A masked grid process solved by scipy's conjugate gradients, with structkit's inverse as its preconditioner."""
+    rng = np.random.default_rng(0)
+    K = Kronecker(*(np.exp(-np.abs(np.subtract.outer(t, t))) for t in (np.arange(6.0), np.arange(7.0))))
+    seen = rng.random((6, 7)) < 0.7
+    op = Masked(K, seen) + 0.1 * Identity(int(seen.sum()))
+    b = rng.standard_normal(op.shape[0])
+    whole = inverse(K + 0.1 * Identity(42))
+    preconditioner = as_scipy(Masked(whole, seen))
+    x, info = sla.cg(as_scipy(op), b, rtol=1e-11, M=preconditioner)
+    assert info == 0
+    assert np.allclose(x, np.linalg.solve(op.to_dense(), b), rtol=1e-8, atol=1e-10)
+    values = sla.svds(as_scipy(Kronecker(np.diag([3.0, 1.0]), np.ones((2, 3)))), k=1, return_singular_vectors=False)
+    assert values[0] == pytest.approx(3 * np.sqrt(6))
 
 
 def test_complex_adjoint() -> None:
