@@ -128,6 +128,11 @@ class Robin(Condition):
     axis: int | None = None
     side: str | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(isinstance(w, numbers.Real) and math.isfinite(w) for w in (self.a, self.b)) or self.a == self.b == 0:
+            raise ValueError(f"a = {self.a!r} and b = {self.b!r}; expected finite numbers, one of them not 0.")
+
     def weights(self, side: str) -> dict[int, float]:
         """Weights of the derivatives along the normal axis whose sum has the value."""
         return {0: float(self.a), 1: float(self.b) if side == "upper" else -float(self.b)}
@@ -205,7 +210,10 @@ def values_on(value: Value, coords: list[np.ndarray], name: str) -> np.ndarray:
     shape = tuple(len(c) for c in coords)
     if not callable(value):
         return np.full(shape, float(value))
-    found = np.asarray(value(*np.meshgrid(*coords, indexing="ij", sparse=True)))
+    try:
+        found = np.asarray(value(*np.meshgrid(*coords, indexing="ij", sparse=True)))
+    except TypeError as err:
+        raise TypeError(f"{name} failed for {len(coords)} coordinate arrays, one for each axis: {err}") from err
     if found.dtype.kind not in "fiub":
         raise TypeError(f"{name} returned {found.dtype}; expected real numbers.")
     try:

@@ -29,13 +29,18 @@ class Row:
     weights : tuple of (int, float)
         Order and weight of the derivatives along the axis whose sum is given.
     condition : Condition
-        Where it comes from.
+        Where it comes from; rows are equal where only this differs.
     """
 
     axis: int
     side: str
     weights: tuple[tuple[int, float], ...]
-    condition: Condition
+    condition: Condition = field(compare=False)
+
+    @property
+    def detail(self) -> int:
+        """How much the condition says about which faces it is for."""
+        return sum(getattr(self.condition, name, None) is not None for name in ("axis", "side"))
 
     def functional(self, basis: AxisBasis) -> np.ndarray:
         """The row of the axis's coefficients, shape ``(r,)``."""
@@ -63,18 +68,10 @@ def select_rows(problem: PDE) -> tuple[list[list[Row]], list[Row]]:
     ValueError
         If an axis has fewer conditions than its equation needs.
     """
-    rows: dict[tuple[object, ...], Row] = {}
-    for c in problem.conditions:
-        if isinstance(c, Periodic):
-            for k in range(problem.order(c.axis)):
-                rows[c.axis, "both", k] = Row(c.axis, "both", ((k, 1.0),), c)
-            continue
-        for axis, side in c.faces(problem.n_axes):
-            weights = tuple((k, w) for k, w in sorted(c.weights(side).items()) if w)
-            rows[axis, side, tuple(k for k, _ in weights)] = Row(axis, side, weights, c)  # a later one replaces it
-    kept, extra = [], []
+    rows, repeated = _unique_rows(problem)
+    kept, extra = [], repeated
     for axis in range(problem.n_axes):
-        own, needed = [r for r in rows.values() if r.axis == axis], problem.order(axis)
+        own, needed = [r for r in rows if r.axis == axis], problem.order(axis)
         if len(own) < needed:
             raise ValueError(
                 f"Axis {axis} has {len(own)} condition(s) and derivatives up to order {needed}: the solution is not "
@@ -82,10 +79,43 @@ def select_rows(problem: PDE) -> tuple[list[list[Row]], list[Row]]:
                 "Periodic or Initial."
             )
         first = _inflow(problem, axis)
+        own = _without_general(own, len(own) - needed)
         own.sort(key=lambda r: r.side not in (first, "both"))
         kept.append(own[:needed])
         extra += own[needed:]
     return kept, extra
+
+
+def _unique_rows(problem: PDE) -> tuple[list[Row], list[Row]]:
+    """Rows of all conditions, each once and from the one that says most about the face; and the repetitions."""
+    rows: dict[Row, Row] = {}
+    repeated = []
+    for c in problem.conditions:
+        if isinstance(c, Periodic):
+            for k in range(problem.order(c.axis)):
+                row = Row(c.axis, "both", ((k, 1.0),), c)
+                rows[row] = row
+            continue
+        for axis, side in c.faces(problem.n_axes):
+            weights = tuple((k, w) for k, w in sorted(c.weights(side).items()) if w)
+            row = Row(axis, side, weights, c)
+            old = rows.setdefault(row, row)
+            if row.detail > old.detail:
+                rows[row] = row
+            elif row.detail == old.detail and c is not old.condition:
+                repeated.append(row)
+    return list(rows.values()), repeated
+
+
+def _without_general(own: list[Row], surplus: int) -> list[Row]:
+    """Drop up to `surplus` rows for all faces where others name the face, then where others name the axis."""
+    for same_side in (True, False):
+        for row in own[::-1]:
+            better = [r for r in own if r.detail > row.detail and (r.side in (row.side, "both") or not same_side)]
+            if surplus > 0 and better:
+                own = [r for r in own if r is not row]
+                surplus -= 1
+    return own
 
 
 def _inflow(problem: PDE, axis: int) -> str:

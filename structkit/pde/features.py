@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
 from numpy.polynomial import legendre
 from scipy.special import gammaln
 
-__all__ = ["AxisFeatures", "axis_features"]
+__all__ = ["AxisFeatures", "axis_features", "lengthscale_slope"]
 
 # Envelope modes below this share of the largest eigenvalue are dropped; features scale as its square root.
 CUTOFF = 1e-29
@@ -119,9 +119,31 @@ def axis_features(
     return AxisFeatures(lower, upper, lengthscale, f, w, _modes((upper - lower) / lengthscale, cutoff))
 
 
+def lengthscale_slope(features: AxisFeatures) -> AxisFeatures:
+    """Derivative of features with respect to the logarithm of the length-scale, up to a rotation of the modes.
+
+    A rotation of the features changes no covariance, so gradients of functions of the covariance are exact.
+    """
+    _, slopes = _mercer((features.upper - features.lower) / features.lengthscale)
+    return replace(features, modes=slopes[:, : features.modes.shape[1]])
+
+
 @functools.lru_cache(maxsize=64)
 def _modes(ratio: float, cutoff: float) -> np.ndarray:
-    """Legendre coefficients of the Mercer modes of a Gaussian envelope, for an interval `ratio` length-scales long."""
+    """Legendre coefficients of the Mercer modes above the cutoff."""
+    modes, _ = _mercer(ratio)
+    values = np.linalg.norm(modes / np.sqrt(np.arange(len(modes)) + 0.5)[:, None], axis=0)
+    modes = modes[:, values > math.sqrt(cutoff) * values[0]]
+    modes.setflags(write=False)
+    return modes
+
+
+@functools.lru_cache(maxsize=16)
+def _mercer(ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """Legendre coefficients of the Mercer modes of a Gaussian envelope, for an interval `ratio` length-scales long.
+
+    The second array is their derivative with respect to the logarithm of the length-scale, up to a rotation.
+    """
     degree = 28 + math.ceil(8 * ratio)
     t, w = legendre.leggauss(2 * (degree // 2) + 8)  # an even number: none is 0
     norms = np.sqrt(np.arange(degree + 1) + 0.5)
@@ -132,8 +154,7 @@ def _modes(ratio: float, cutoff: float) -> np.ndarray:
     k = np.arange(math.ceil(c + 14 * math.sqrt(c) + 60))
     logs = k * np.log(math.sqrt(c) * np.abs(t))[:, None] - 0.5 * gammaln(k + 1.0) - 0.5 * c * t[:, None] ** 2
     G = np.exp(logs) * np.where(k % 2, np.sign(t)[:, None], 1.0)
-    vectors, values, _ = scipy.linalg.svd((w[:, None] * P).T @ G, full_matrices=False)
-    chosen = values > math.sqrt(cutoff) * values[0]
-    modes = (norms[:, None] * vectors * values)[:, chosen]
-    modes.setflags(write=False)
-    return modes  # type: ignore[no-any-return]
+    test = (w[:, None] * P).T
+    vectors, values, right = scipy.linalg.svd(test @ G, full_matrices=False)
+    slope = test @ (G * (c * t[:, None] ** 2 - k))
+    return norms[:, None] * vectors * values, norms[:, None] * (slope @ right.T)

@@ -120,8 +120,8 @@ def fibres(problem: PDE, axis: int, rng: np.random.Generator) -> np.ndarray:
     """
     from_source, from_conditions = _source_lines(problem, axis, rng), _condition_lines(problem, axis, rng)
     lines = [*from_source, *from_conditions]
-    data, operator = _sizes(problem)
-    sizes = np.repeat([operator * data, data], [len(from_source), len(from_conditions)])
+    data = _data_size(problem)
+    sizes = np.repeat([problem.operator_size * data, data], [len(from_source), len(from_conditions)])
     n = _FEWEST
     while True:
         x = np.linspace(*problem.domain[axis], n)
@@ -141,24 +141,16 @@ def fibres(problem: PDE, axis: int, rng: np.random.Generator) -> np.ndarray:
             n *= 2
 
 
-def _sizes(problem: PDE) -> tuple[float, float]:
-    """Largest value of a condition, and of the operator of a function that changes by one over the domain."""
+def _data_size(problem: PDE) -> float:
+    """Largest value of a condition."""
     coords = [np.linspace(a, b, 5) for a, b in problem.domain]
-    data = 0.0
+    size = 0.0
     for c in problem.conditions:
         if not isinstance(c, Periodic):
             for axis, side in c.faces(problem.n_axes):
                 face = [x[[0 if side == "lower" else -1]] if a == axis else x for a, x in enumerate(coords)]
-                data = max(data, float(np.abs(values_on(c.value, face, type(c).__name__)).max()))  # type: ignore[attr-defined]
-    lengths = [b - a for a, b in problem.domain]
-    operator = max(
-        (
-            float(np.abs(value).max()) / math.prod(lengths[a] ** k for a, k in term.orders)
-            for term, value in zip(problem.operator.terms, problem.coefficients_on(coords, {}), strict=True)
-        ),
-        default=0.0,
-    )
-    return data, operator
+                size = max(size, float(np.abs(values_on(c.value, face, type(c).__name__)).max()))  # type: ignore[attr-defined]
+    return size
 
 
 def _resolved(columns: np.ndarray) -> bool:

@@ -29,6 +29,8 @@ _CHECK_POINTS = {1: 2001, 2: 151, 3: 41}
 _MOST_POINTS = {1: 4000, 2: 800, 3: 160}
 # Relative violations of conditions beyond this are contradictions, or data that the basis does not resolve.
 VIOLATED = 1e-4
+# Attempts count in the estimate of the error if their residual is at most this many times that of the runner-up.
+_RIVALS = 3.0
 # Below this the solution is known well enough to show its own carriers.
 _TRUSTED = 0.3
 
@@ -127,18 +129,21 @@ def _best(attempts: Sequence[Attempt]) -> Attempt:
 
 
 def _estimate(best: Attempt, attempts: Sequence[Attempt]) -> float:
-    """Relative error of the best attempt: its difference from the runner-up, scaled down if that is much worse.
+    """Relative error of the best attempt: its difference from the runners-up, scaled down if these are much worse.
 
     The residual itself weighs errors by the operator: it is blind to slow ones where the solution is fast, and
-    magnifies fast ones where it is slow. Two solutions with different functions err independently.
+    magnifies fast ones where it is slow. Solutions with different functions err independently.
     """
     others = [a for a in attempts if a.ratio != best.ratio and math.isfinite(a.residual)]
     if not others or not best.solved or not math.isfinite(best.residual):
         return best.residual
-    other = _best(others)
-    difference = float(np.linalg.norm(best.values - other.values))
-    size = float(np.linalg.norm(best.values))
-    error = difference / (size or 1.0) * math.sqrt(min(1.0, best.residual / (other.residual or 1.0)))
+    near = _RIVALS * max(_best(others).residual, best.residual)
+    size = float(np.linalg.norm(best.values)) or 1.0
+    error = max(
+        float(np.linalg.norm(best.values - a.values)) / size * math.sqrt(min(1.0, best.residual / (a.residual or 1.0)))
+        for a in others
+        if a.residual <= near
+    )
     # Conditions that are violated are no rounding, and on this every solution may agree.
     return max(error, best.mismatch) if best.mismatch > VIOLATED else error
 
@@ -199,6 +204,7 @@ def _attempt(
     coords = [_between(b, _CHECK_POINTS[problem.n_axes]) for b in bases]
     mismatch = constraints.mismatch(C, coords)
     residual = max(u.residual(problem, coords), mismatch) if np.isfinite(C).all() else math.inf
+    residual = residual if math.isfinite(residual) else math.inf
     return Attempt(u, ratio, residual, mismatch, solved, n_iter, resonance, u.on(coords))
 
 

@@ -47,10 +47,10 @@ class FreeSystem:
         return int(np.prod(self.shape))
 
     def resonance(self) -> float:
-        """Smallest over typical modulus of the eigenvalues, of the order of rounding where solutions are not unique."""
-        rest = np.abs(self.solver.eigenvalues - self.constant)
-        typical = max(float(rest.min()), abs(self.constant), 1e-6 * float(rest.max()) / self.size)
-        return self.solver.smallest / typical if typical > 0 else 0.0
+        """Smallest eigenvalue over the size of the operator on slow functions; 0 where it is rounding."""
+        noise = 10 * np.finfo(float).eps * float(np.abs(self.solver.eigenvalues).max())
+        smallest = self.solver.smallest
+        return smallest / self.constraints.problem.operator_size if smallest > noise else 0.0
 
     def expand(self, c: np.ndarray) -> np.ndarray:
         """Coefficients from free ones."""
@@ -93,7 +93,6 @@ class FreeSystem:
             else:
                 ((axis, order),) = orders.items()
                 sums[axis] += mean * (self.tests[axis].T @ system.bases[axis].matrix(order) @ self.free[axis])
-        self.constant = constant
         sums[0] = sums[0] + constant * np.eye(self.shape[0])
         return sums, exact
 

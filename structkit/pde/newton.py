@@ -114,6 +114,10 @@ def _newton(equation: _Equation, C: np.ndarray, max_iter: int, report: Callable[
     r, size = equation.residual(C)
     norm = float(np.linalg.norm(r))
     for n in range(max_iter):
+        if norm == 0:
+            return NewtonResult(C, True, n)
+        if not math.isfinite(norm):
+            return NewtonResult(C, False, n)
         if norm <= _SETTLED * size and n:  # one step at least: starts come from other bases, with their errors
             return NewtonResult(C, True, n)
         product, shift = equation.derivative(C)

@@ -74,7 +74,8 @@ class PDE:
     source : float, callable or array, default 0
         ``f``. A callable takes all coordinates, broadcast, as ``f(x, y, ...)``. An array holds samples on `grid`.
     conditions : sequence of Condition
-        Boundary, initial and periodicity conditions.
+        Boundary, initial and periodicity conditions. Where there are more than the equation needs, one that names a
+        face or an axis takes the place of one for all faces; others are checked against the solution.
     nonlinearity : (callable, callable) or Nonlinearity, optional
         ``N`` and its derivative as functions of ``u``, or a `Nonlinearity` of several derivatives.
     grid : sequence of array, optional
@@ -109,7 +110,7 @@ class PDE:
     ) -> None:
         if not isinstance(operator, Operator):
             raise TypeError(f"operator is {operator!r}; build it from D(axis, order), for example D(0, 2) + D(1, 2).")
-        self.operator = operator
+        self.operator = _simplified(operator)
         self.domain = _checked_domain(domain)
         self.conditions = (conditions,) if isinstance(conditions, Condition) else tuple(conditions)
         self.nonlinearity = _checked_nonlinearity(nonlinearity)
@@ -132,6 +133,16 @@ class PDE:
         """Highest derivative along an axis, nonlinear terms included."""
         extra = self.nonlinearity.operators if self.nonlinearity else ()
         return max(self.operator.order(axis), *(o.order(axis) for o in extra), 0)
+
+    @property
+    def operator_size(self) -> float:
+        """Largest term of the operator for a function that changes by one over the domain."""
+        coords = [np.linspace(a, b, 5) for a, b in self.domain]
+        lengths = [b - a for a, b in self.domain]
+        return max(
+            float(np.abs(c).max()) / math.prod(lengths[axis] ** k for axis, k in t.orders)
+            for t, c in zip(self.operator.terms, self.coefficients_on(coords, {}), strict=True)
+        )
 
     def source_on(self, coords: Sequence[np.ndarray]) -> np.ndarray:
         """Values of a source that is a number or a callable on the tensor grid of `coords`."""
@@ -174,10 +185,15 @@ class PDE:
 
     def _checked_source(self, source: Any) -> Any:
         if callable(source) or isinstance(source, numbers.Real):
+            if not callable(source) and not math.isfinite(source):
+                raise NotFiniteError(f"source is {source!r}; expected a finite number.")
             if self.grid is not None:
                 raise ValueError("grid belongs to a source that is an array of samples.")
             return source
-        samples = np.asarray(source, dtype=float)
+        samples = np.asarray(source)
+        if samples.dtype.kind not in "fiub":
+            raise TypeError(f"source holds {samples.dtype}; expected a real number, a callable or an array of samples.")
+        samples = samples.astype(float)
         if self.grid is None:
             raise ValueError("source is an array; give the coordinates of its samples as grid.")
         shape = tuple(len(g) for g in self.grid)
@@ -202,6 +218,14 @@ class PDE:
 
     def __repr__(self) -> str:
         return f"PDE({self.operator!r}{', nonlinear' if self.nonlinearity else ''}, domain={self.domain})"
+
+
+def _simplified(operator: Operator) -> Operator:
+    """The operator without terms whose coefficient is 0, which ask for conditions all the same."""
+    terms = tuple(t for t in operator.terms if t.coefficient.scale != 0)
+    if not terms:
+        raise ValueError(f"operator is {operator!r}, which vanishes.")
+    return Operator(terms)
 
 
 def _checked_domain(domain: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
