@@ -45,7 +45,8 @@ def discover_frequencies(
     Parameters
     ----------
     columns : array, shape ``(n, c)``
-        Samples from `lower` to `upper`, ends included; every column has its own carriers and counts the same.
+        Samples from `lower` to `upper`, ends included. Every column has its own carriers and counts the same; one
+        with a flat spectrum is noise and does not count.
     lower, upper : float
         Ends of the axis.
     lengthscale : float
@@ -63,8 +64,8 @@ def discover_frequencies(
         Ascending, in cycles per unit, 0 first.
     """
     n = len(columns)
-    norms = np.linalg.norm(columns, axis=0)
-    residual = columns[:, norms > 0] / norms[norms > 0]
+    columns = columns[:, ~_is_noise(columns)]
+    residual = columns / np.linalg.norm(columns, axis=0)
     found, basis = [0.0], np.empty((n, 0))
     if not residual.size:
         return np.zeros(1)
@@ -79,9 +80,10 @@ def discover_frequencies(
         sizes.append(float(np.sqrt(np.mean(np.sum(residual**2, axis=0)))))
         if len(sizes) > 4 and sizes[-1] > (1 - _WORTH) * sizes[-3]:
             return np.sort(found[:-2])
-        if sizes[-1] < tol or len(found) >= max_carriers or basis.shape[1] > 0.8 * n or _is_noise(residual).all():
+        left = residual[:, ~_is_noise(residual)]
+        if sizes[-1] < tol or len(found) >= max_carriers or basis.shape[1] > 0.8 * n or not left.size:
             return np.sort(found)
-        peak = spectrum.peak(residual, found)
+        peak = spectrum.peak(left, found)
         if peak is None:
             return np.sort(found)
         found.append(peak)

@@ -87,6 +87,8 @@ class Attempt:
         The solution off the grid, where the residual was formed.
     error : float
         Estimated relative error.
+    misfit : float
+        Share of given samples of the source that is not matched.
     """
 
     expansion: Expansion
@@ -98,6 +100,7 @@ class Attempt:
     resonance: float = math.inf
     values: np.ndarray = field(default_factory=lambda: np.zeros(0))
     error: float = math.inf
+    misfit: float = 0.0
 
 
 def solve_galerkin(problem: PDE, search: Search, progress: Progress) -> Attempt:

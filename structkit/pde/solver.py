@@ -17,16 +17,14 @@ from structkit._core.progress import Progress
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback
 from structkit.pde.archive import pack, unpack
-from structkit.pde.galerkin import VIOLATED, Attempt, Search, solve_galerkin
+from structkit.pde.diagnosis import cause_of_failure, is_solved
+from structkit.pde.galerkin import Attempt, Search, solve_galerkin
 from structkit.pde.problem import PDE
 from structkit.pde.sampled import with_callable_source
 
 __all__ = ["GPSolver"]
 
 _METHODS = ("galerkin",)
-# Estimated errors beyond this are reported as failures, resonances below this as such.
-_FAILED = 1e-5
-_RESONANCE = 1e-7
 
 
 class GPSolver(Estimator):
@@ -62,7 +60,8 @@ class GPSolver(Estimator):
     ----------
     residual_ : float
         Estimated relative error: root mean square difference from a solution with other functions, where that is no
-        better. An error indicator that needs no exact solution.
+        better, or the share of the samples of a source that is not matched. An error indicator that needs no exact
+        solution.
     equation_residual_ : float
         Root mean square of ``L u + N(u) - f`` off the collocation points, over that of its largest term.
     condition_residual_ : float
@@ -170,7 +169,9 @@ class GPSolver(Estimator):
             raise TypeError(f"problem is {type(problem).__name__}; expected a PDE.")
         search = self._search(problem)
         progress = Progress(self.verbose, self.callback)
-        attempt = solve_galerkin(with_callable_source(problem), search, progress)
+        smooth, misfit = with_callable_source(problem)
+        attempt = solve_galerkin(smooth, search, progress)
+        attempt.misfit, attempt.error = misfit, max(attempt.error, misfit)
         self._keep(attempt, progress)
         self._warn(attempt, progress)
         return self
@@ -261,7 +262,7 @@ class GPSolver(Estimator):
             raise ValueError(f"lengthscale = {self.lengthscale!r}; expected a positive number or 'auto'.")
         if not _is_positive(self.tol):
             raise ValueError(f"tol = {self.tol!r}; expected a positive number.")
-        if not isinstance(self.max_iter, numbers.Integral) or self.max_iter < 1:
+        if not isinstance(self.max_iter, numbers.Integral) or int(self.max_iter) < 1:
             raise ValueError(f"max_iter = {self.max_iter!r}; expected a positive whole number.")
         ratio = None if self.lengthscale == "auto" else float(self.lengthscale)
         seed = np.random.default_rng(self.random_state).integers(2**31)
@@ -294,38 +295,17 @@ class GPSolver(Estimator):
         self.lengthscale_ = [b.features.lengthscale for b in bases]
         self.n_points_ = tuple(b.n for b in bases)
         self.n_iter_ = attempt.n_iter
-        self.converged_ = attempt.solved and attempt.error < _FAILED and attempt.resonance > _RESONANCE
+        self.converged_ = is_solved(attempt)
         self.history_ = progress.history
 
     def _warn(self, attempt: Attempt, progress: Progress) -> None:
         if self.converged_ or progress.stopped:
             return
+        cause = cause_of_failure(attempt, self.max_iter)
         warnings.warn(
-            f"The problem is not solved: estimated relative error {attempt.error:.1g}; {self._cause(attempt)}.",
+            f"The problem is not solved: estimated relative error {attempt.error:.1g}; {cause}.",
             ConvergenceWarning,
             stacklevel=3,
-        )
-
-    def _cause(self, attempt: Attempt) -> str:
-        """Likely cause of a failure and its remedy."""
-        if attempt.mismatch > VIOLATED:
-            return (
-                f"a condition is violated by {attempt.mismatch:.1g} of its size. Usual causes are conditions that "
-                "contradict each other, at a corner for example, and jumps in their data"
-            )
-        if attempt.resonance <= _RESONANCE:
-            return (
-                "with these conditions the operator is singular, a resonance, so that the solution does not exist or "
-                "is not unique. Prescribe a value somewhere, or move the coefficient"
-            )
-        if not attempt.solved:
-            return (
-                f"Newton's method did not converge in max_iter = {self.max_iter} steps, nor by continuation. Perhaps "
-                "no solution exists, or it has sharp layers: try more n_points or a smaller lengthscale"
-            )
-        return (
-            "no length-scale that was tried resolves it. Sources or coefficients that are not smooth are the usual "
-            "cause; try more n_points with a smaller lengthscale"
         )
 
 
