@@ -16,6 +16,7 @@ from structkit.pde import GPSolver
 from structkit.pde.archive import unpack as unpack_solver
 from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL, SeparableSBL
 from structkit.sbl import archive as sbl_archive
+from structkit.sbl.pursuit import unpack as unpack_pursuit
 from structkit.tucker import FunctionalCP, FunctionalTucker
 from structkit.tucker.archive import unpack as unpack_tensor
 
@@ -25,7 +26,7 @@ _KINDS: dict[str, Callable[..., object]] = {"GridGP": partial(unpack, GridGP)}
 _KINDS["OrthogonalDictionary"] = partial(unpack_dictionary, OrthogonalDictionary)
 _KINDS |= {cls.__name__: partial(sbl_archive.unpack, cls) for cls in (KroneckerSBL, SeparableSBL, SBL, KroneckerOMP)}
 _KINDS["GPSolver"] = partial(unpack_solver, GPSolver)
-_KINDS["OMP"] = OMP.from_parts
+_KINDS["OMP"] = partial(unpack_pursuit, OMP)
 _KINDS |= {cls.__name__: partial(unpack_tensor, cls) for cls in (FunctionalCP, FunctionalTucker)}
 
 

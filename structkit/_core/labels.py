@@ -26,11 +26,14 @@ def days(values: object) -> object:
     return np.asarray(since / np.timedelta64(1, "D"), dtype=np.float64)
 
 
-def real_objects(values: object) -> object:
+def real_objects(values: object, name: str) -> object:
     """Return numbers in an array of objects as float64, anything else as it is."""
-    if hasattr(values, "__array__") and str(getattr(values, "dtype", None)) == "object":
+    if not hasattr(values, "__array__") or str(getattr(values, "dtype", None)) != "object":
+        return values
+    try:
         return np.asarray(values, dtype=np.float64)
-    return values
+    except (TypeError, ValueError) as err:
+        raise TypeError(f"{name} has dtype object and holds more than numbers: {err}.") from None
 
 
 def is_labelled(x: object) -> bool:

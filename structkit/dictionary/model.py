@@ -188,7 +188,7 @@ class OrthogonalDictionary(CodeTransform):
         Y = checked_samples(self, X, fitting=True)
         if Y.shape[0] == 0 or not bool(get_namespace(Y).any(Y != 0)):
             raise ValueError(
-                f"Found array with {Y.shape[0]} sample(s) (shape={tuple(Y.shape)}), none with a nonzero entry, while "
+                f"X is an array with {Y.shape[0]} sample(s) (shape={tuple(Y.shape)}), none with a nonzero entry, while "
                 "a minimum of 1 is required."
             )
         rng = check_random_state(self.random_state)

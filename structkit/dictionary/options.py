@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from structkit._backend.namespace import as_array, asarray_like, backend_name, cast, get_namespace, is_torch, to_numpy
+from structkit._backend.namespace import as_array, asarray_like, backend_name, cast, get_namespace, to_numpy
 from structkit._core.errors import NotFiniteError, ShapeError
+from structkit._core.labels import real_objects
 from structkit._core.types import Array, Shape
 from structkit.dictionary.learner import Learner, Settings
 from structkit.dictionary.starts import starting_factors
@@ -87,9 +88,7 @@ def _check_magnitudes(X: Any, name: str) -> None:
 
 def _numeric(X: object, name: str) -> Array:
     """Return real floating-point samples; numbers in object arrays are taken too."""
-    if hasattr(X, "__array__") and not is_torch(X) and str(getattr(X, "dtype", None)) == "object":
-        X = np.asarray(X, dtype=np.float64)
-    X = as_array(X, name)
+    X = as_array(real_objects(X, name), name)
     if backend_name(X) == "dask":
         raise TypeError(f"{name} is a dask array; give it to fit_stream.")
     if "complex" in str(X.dtype):

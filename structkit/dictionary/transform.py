@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -52,7 +53,7 @@ class CodeTransform(Estimator):
     def _codes(self, Y: Any) -> Any:
         """Sparse codes ``(n_samples, n_features)`` of checked samples."""
         stream = self._learner.provisional()
-        Z = project(Y, stream.analysis).reshape(Y.shape[0], -1)
+        Z = project(Y, stream.analysis).reshape(Y.shape[0], self.n_features_in_)
         rule = Rule(levels=stream.floor(), n_nonzero=stream.pace.n_nonzero)
         return select(Z, rule, get_namespace(Z))
 
@@ -178,4 +179,4 @@ class CodeTransform(Estimator):
 def _shaped_like(given: object, result: Any, samples: Any) -> Any:
     """Rows where the samples were given as rows, else tensors."""
     as_rows = samples.ndim > 2 and np.ndim(given) == 2  # type: ignore[arg-type]
-    return result.reshape(samples.shape[0], -1) if as_rows else result.reshape(samples.shape)
+    return result.reshape(samples.shape[0], math.prod(samples.shape[1:])) if as_rows else result.reshape(samples.shape)

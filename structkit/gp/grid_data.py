@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from structkit._backend.namespace import as_array, asarray_like, device_of, is_torch, to_device, to_numpy
-from structkit._core.errors import ShapeError
+from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.labels import days
 from structkit._core.types import Array, Shape
 from structkit.gp.covariance import FreeCovariance
@@ -186,7 +186,7 @@ def check_coordinates(x: object, d: int, n: int | None = None) -> np.ndarray:
         raise ShapeError(f"coords[{d}] has {len(c)} coordinates and axis {d} of y has {n} levels; they must agree.")
     if not np.isfinite(c).all():
         where = int(np.flatnonzero(~np.isfinite(c))[0])
-        raise ValueError(f"coords[{d}][{where}] is {c[where]}; coordinates must be finite.")
+        raise NotFiniteError(f"coords[{d}][{where}] is {c[where]}; coordinates must be finite.")
     if n is not None:
         order = np.argsort(c, kind="stable")
         same = np.flatnonzero(np.diff(c[order]) == 0)
@@ -230,7 +230,7 @@ def check_grid(
             raise ShapeError(f"mask has shape {given.shape}; expected that of y, {host.shape}.")
         observed &= given
     if np.isinf(host[observed]).any():
-        raise ValueError("y holds infinity at an observed cell; mark such cells as missing with NaN.")
+        raise NotFiniteError("y holds infinity at an observed cell; mark such cells as missing with NaN.")
     if not observed.any():
         raise ValueError("y has no observed cell.")
     template = template_of(values) if device is None else empty_template(host.dtype, device)

@@ -192,8 +192,10 @@ class GridGP(FittedGrid):
         ------
         ShapeError
             If axes, coordinates, kernels and data disagree.
+        NotFiniteError
+            If a coordinate is NaN or infinite, or an observed cell is infinite.
         ValueError
-            If coordinates are not finite or repeat, if no cell is observed, or if an option is unknown.
+            If coordinates repeat, if no cell is observed, or if an option is unknown.
 
         Warns
         -----

@@ -93,7 +93,10 @@ def check_symmetric(arrays: Sequence[Array], operation: str) -> None:
         if is_complex(a):
             adjoint = adjoint.conj()
         if bool((a == adjoint).all()):  # type: ignore[attr-defined]
-            continue  # the usual case, three times cheaper than measuring the difference; NaN is not equal to itself
+            # the usual case, cheaper than measuring the difference; NaN is not equal to itself, infinity is
+            if bool((abs(a) < math.inf).all()):  # type: ignore
+                continue
+            raise NotFiniteError(f"factors[{i}] of shape {tuple(a.shape)} contains NaN or infinity.")
         difference, scale = float(abs(a - adjoint).max()), float(abs(a).max())  # type: ignore[arg-type]
         if not math.isfinite(scale):
             raise NotFiniteError(f"factors[{i}] of shape {tuple(a.shape)} contains NaN or infinity.")

@@ -269,8 +269,9 @@ def _raise_invalid(idx: Array, sizes: Sequence[int], bad: int) -> None:
     """Raise if `bad`, a flat position in the index, is not -1."""
     if bad >= 0:
         s, d = divmod(bad, len(sizes))
+        valid = f"0 to {sizes[d] - 1} are valid" if sizes[d] else "no index is valid"
         raise IndexRangeError(
-            f"index[{s}, {d}] is {int(idx[s, d])}; mode {d} has length {sizes[d]}, so 0 to {sizes[d] - 1} are valid "
+            f"index[{s}, {d}] is {int(idx[s, d])}; mode {d} has length {sizes[d]}, so {valid} "
             "(negative indices do not count from the end)."
         )
 
@@ -279,6 +280,8 @@ def _numpy_index(index: Array) -> np.ndarray:
     """Return `index` as a contiguous ``int64`` numpy array."""
     if is_torch(index):
         raise BackendMismatchError("index is a torch tensor and the matrices are numpy arrays; convert one of them.")
+    if isinstance(index, np.ma.MaskedArray):
+        raise TypeError("index is a numpy masked array; leave the masked entries out (index.compressed()).")
     idx = np.asarray(index)
     if idx.dtype.kind not in "iu" and idx.size:
         raise TypeError(f"index has dtype {idx.dtype}; expected integers, one column per mode.")

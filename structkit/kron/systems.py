@@ -5,6 +5,7 @@ from __future__ import annotations
 from structkit._backend.namespace import as_array
 from structkit._core.errors import ShapeError
 from structkit._core.types import Array
+from structkit._core.validation import check_vector
 from structkit.kron import rules as _rules  # noqa: F401  (registers the rules)
 from structkit.kron._implicit import detached
 from structkit.kron.operators.base import LinearOperator
@@ -182,4 +183,7 @@ def lstsq(op: LinearOperator | Array, b: Array, *, rcond: float | None = None) -
     >>> lstsq(K, np.array([1.0, 2.0, 3.0, 4.0])).round(12).tolist()
     [2.0, 3.0]
     """
-    return inverse(op, method="pinv", rcond=rcond) @ b  # type: ignore[return-value]
+    P = inverse(op, method="pinv", rcond=rcond)
+    b = as_array(b, "b")
+    check_vector(b, P.column_sizes, "b")
+    return P @ b  # type: ignore[return-value]

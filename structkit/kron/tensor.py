@@ -67,6 +67,9 @@ def mode_product(X: Array, A: Array, mode: int) -> Array:
     >>> mode_product(X, np.array([[1.0, 1.0]]), 0)
     array([[3., 5., 7.]])
     """
+    A = as_array(A, "A")
+    if A.ndim != 2:
+        raise ShapeError(f"A has shape {tuple(A.shape)}; expected a matrix (m, n).")
     return multi_mode_product(X, [A], modes=[mode])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from structkit._backend.kernels import kernels, packed, tucker
 from structkit._backend.namespace import as_factors, cast, check_memory_beside, is_torch, itemsize, result_dtype
+from structkit._core.errors import ShapeError
 from structkit._core.types import Array
 from structkit.kron.entries import _raise_invalid, check_index, check_length, no_dask
 from structkit.kron.layout import check_axis
@@ -171,6 +172,9 @@ def ttmc_sparse(index: Array, values: Array, matrices: Sequence[Array], mode: in
     """
     arrays = as_factors(matrices, "matrices")
     no_dask(*arrays)
+    for i, a in enumerate(arrays):
+        if a.ndim != 2:
+            raise ShapeError(f"matrices[{i}] has shape {tuple(a.shape)}; expected a matrix (n, r).")
     v = check_length(values, "values", arrays[0])
     axis = check_axis(mode, len(arrays))
     sizes = [a.shape[0] for a in arrays]

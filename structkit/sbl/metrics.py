@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from structkit._backend.namespace import to_numpy
+from structkit._backend.namespace import as_array, to_numpy
 from structkit._core.errors import ShapeError
 from structkit._core.random import check_random_state
 from structkit._core.types import Array, RandomState
@@ -37,7 +37,7 @@ def nmse(estimate: Array, truth: Array) -> float:
     >>> nmse(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
     0.25
     """
-    found, true = np.asarray(to_numpy(estimate)), np.asarray(to_numpy(truth))
+    found, true = to_numpy(as_array(estimate, "estimate")), to_numpy(as_array(truth, "truth"))
     if found.shape != true.shape:
         raise ShapeError(f"estimate has shape {found.shape} and truth {true.shape}; expected one shape.")
     power = float(np.sum(np.abs(true) ** 2))

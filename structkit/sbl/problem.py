@@ -122,16 +122,16 @@ def is_matrix(given: object) -> bool:
 
 def as_dictionary(X: object, n_columns: int | None = None, owner: str = "the model") -> Any:
     """Return a single dictionary as a matrix or raise as scikit-learn's tools expect; objects become numbers."""
-    A = as_array(real_objects(X), "X")
+    A = as_array(real_objects(X, "factors[0]"), "factors[0]")
     if A.ndim != 2:
         raise ShapeError(
-            f"X has shape {tuple(A.shape)}; expected a matrix (m, n), one row per measurement. Reshape your data: "
-            "X.reshape(1, -1) for one row, X.reshape(-1, 1) for one column."
+            f"factors[0] has shape {tuple(A.shape)}; expected a matrix (m, n), one row per measurement. Reshape your "
+            "data: A.reshape(1, -1) for one row, A.reshape(-1, 1) for one column."
         )
     if A.shape[1] == 0:
-        raise ShapeError(f"X has 0 feature(s) (shape={tuple(A.shape)}) while a minimum of 1 is required.")
+        raise ShapeError(f"factors[0] has 0 feature(s) (shape={tuple(A.shape)}) while a minimum of 1 is required.")
     if A.shape[0] == 0:
-        raise ShapeError(f"X has 0 sample(s) (shape={tuple(A.shape)}) while a minimum of 1 is required.")
+        raise ShapeError(f"factors[0] has 0 sample(s) (shape={tuple(A.shape)}) while a minimum of 1 is required.")
     if n_columns is not None and A.shape[1] != n_columns:
         raise ShapeError(
             f"X has {A.shape[1]} features, but {owner} is expecting {n_columns} features as input: the columns of the "
@@ -144,7 +144,7 @@ def as_targets(y: object, owner: str) -> Any:
     """Return measurements as an array or raise."""
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None: the measurements.")
-    return as_array(real_objects(y), "y")
+    return as_array(real_objects(y, "y"), "y")
 
 
 class Checked(NamedTuple):

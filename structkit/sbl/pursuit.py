@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from structkit._backend.namespace import asarray_like, cast, device_of, is_torch, itemsize, to_device, to_numpy
+from structkit._core.errors import StructKitError
 from structkit._core.estimator import Regressor
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array
@@ -20,7 +21,7 @@ from structkit.sbl.options import count
 from structkit.sbl.problem import as_dictionaries, as_dictionary, as_targets, is_matrix, prepare
 from structkit.sbl.spectral import abs2, outer
 
-__all__ = ["OMP"]
+__all__ = ["OMP", "unpack"]
 
 
 class OMP(Regressor):
@@ -241,24 +242,18 @@ class OMP(Regressor):
         device : str, optional
             Torch device for a model that was fitted on another. Default: the same one.
         """
-        return cls.from_parts(read_archive(path, ["OMP"])[1], device)
+        return unpack(cls, read_archive(path, ["OMP"])[1], device)  # type: ignore[return-value]
 
-    @classmethod
-    def from_parts(cls, values: Mapping[str, Any], device: str | None = None) -> Self:
-        """Rebuild a model from what `save` stored.
 
-        Parameters
-        ----------
-        values : mapping
-            Contents of the file.
-        device : str, optional
-            Torch device.
-        """
-        model = cls(**values["settings"])
-        like = values["like"]
+def unpack(cls: type[OMP], values: Mapping[str, Any], device: str | None = None) -> OMP:
+    """Rebuild a model from what `save` stored; `device` replaces the torch device it was fitted on."""
+    try:
+        model, like = cls(**values["settings"]), values["like"]
         like = like if values["device"] is None else to_device(like, device or values["device"])
         model._set(values["index"], values["values"], values["noise_var"], values["sizes"], values["snapshots"], like)
         model._restore_names(values["feature_names"])
         model.history_ = values["history"]
-        model.n_iter_ = len(model.history_)
-        return model
+    except KeyError as err:
+        raise StructKitError(f"The file holds no {err}, so it is no complete OMP. Save it again.") from err
+    model.n_iter_ = len(model.history_)
+    return model

@@ -16,6 +16,7 @@ from structkit._backend.namespace import (
     to_numpy,
 )
 from structkit._core.errors import NotFiniteError, NotPositiveDefiniteError, NotSymmetricError, ShapeError
+from structkit._core.labels import days
 from structkit._core.types import Array
 
 __all__ = ["Observations", "check_times", "gather"]
@@ -55,9 +56,11 @@ class Observations:
 
 
 def check_times(times: Array, name: str = "times", *, ordered: bool = True) -> np.ndarray:
-    """Return times as a finite one-dimensional float64 array, non-decreasing where that is asked for."""
-    flat = to_numpy(as_array(times, name))
-    if flat.dtype.kind == "c" or flat.ndim != 1 or (ordered and flat.size == 0):
+    """Return times as a finite one-dimensional float64 array, non-decreasing where that is asked for; dates in days."""
+    flat = to_numpy(as_array(days(times), name))
+    if flat.dtype.kind == "c":
+        raise TypeError(f"{name} has dtype {flat.dtype}; expected real numbers.")
+    if flat.ndim != 1 or (ordered and flat.size == 0):
         raise ShapeError(f"{name} has shape {flat.shape} and dtype {flat.dtype}; expected a real array (T,), T >= 1.")
     if not np.isfinite(flat).all():
         raise NotFiniteError(f"{name} holds NaN or infinity.")

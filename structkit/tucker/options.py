@@ -112,7 +112,7 @@ def _table(X: object) -> np.ndarray:
 def _real(values: object, name: str, layout: str = "") -> np.ndarray:
     """Return values as a float array or raise; text is not converted, times become days."""
     try:
-        array = to_numpy(as_array(real_objects(days(values)), name))
+        array = to_numpy(as_array(real_objects(days(values), name), name))
     except (TypeError, ValueError) as err:
         raise TypeError(f"{name} must hold real numbers{layout}; {err}") from None
     if array.dtype.kind == "c":

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from structkit._backend.namespace import as_array, backend_name, cast, get_namespace, is_torch, result_dtype
-from structkit._core.errors import BackendMismatchError, ShapeError
+from structkit._core.errors import BackendMismatchError, NotFiniteError, ShapeError
+from structkit._core.labels import days
 from structkit._core.types import Array
 from structkit.gp.kernels.parameters import Parametrised, flat_numbers
 from structkit.gp.kernels.spectra import Component, density
@@ -20,7 +21,7 @@ __all__ = ["Kernel"]
 
 def _as_coordinates(x: object, name: str) -> Array:
     """Check one set of coordinates: real, one-dimensional, finite."""
-    arr = as_array(x, name)
+    arr = as_array(days(x), name)
     if arr.ndim != 1:
         raise ShapeError(f"{name} has shape {tuple(arr.shape)}; kernels take one-dimensional coordinates, shape (n,).")
     if "complex" in str(arr.dtype):
@@ -29,7 +30,7 @@ def _as_coordinates(x: object, name: str) -> Array:
     finite = xp.isfinite(arr)
     if not bool(xp.all(finite)):
         bad = int(xp.argmin(xp.astype(finite, xp.int8)))
-        raise ValueError(
+        raise NotFiniteError(
             f"{name}[{bad}] is {float(arr[bad])}; coordinates must be finite. Missing data is NaN in y only."
         )  # type: ignore
     return arr
@@ -88,8 +89,10 @@ class Kernel(Parametrised):
 
         Raises
         ------
+        NotFiniteError
+            If a coordinate is not finite.
         ValueError
-            If a coordinate is not finite, or the derivative does not exist (the message states the highest order).
+            If the derivative does not exist (the message states the highest order).
         ShapeError
             If coordinates are not one-dimensional.
 

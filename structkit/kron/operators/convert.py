@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 from structkit.kron.operators.base import LinearOperator
+from structkit.kron.operators.common import freeze
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.sparse import Sparse
 
-__all__ = ["as_operator"]
+__all__ = ["as_factor", "as_operator"]
 
 
 def as_operator(x: object) -> LinearOperator:
@@ -34,3 +35,11 @@ def as_operator(x: object) -> LinearOperator:
     if sparse is not None and sparse.issparse(x):
         return Sparse(x)
     return Dense(x)  # type: ignore[arg-type]
+
+
+def as_factor(x: object, i: int) -> LinearOperator:
+    """Return `x`, factor `i` of a product, as an operator; errors about arrays name it."""
+    sparse = sys.modules.get("scipy.sparse")
+    if isinstance(x, LinearOperator) or (sparse is not None and sparse.issparse(x)):
+        return as_operator(x)
+    return Dense(freeze(x, f"factors[{i}]", 2))

@@ -14,7 +14,7 @@ from structkit._core.types import Array, Shape
 from structkit._core.validation import check_memory
 from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.common import Context, Scalar, check_scalar, eps_of, is_complex, plain_scalar
-from structkit.kron.operators.convert import as_operator
+from structkit.kron.operators.convert import as_factor
 from structkit.kron.operators.dense import Dense
 from structkit.kron.operators.diagonal import Diagonal, Identity
 from structkit.kron.operators.lazy import Scaled
@@ -69,8 +69,8 @@ class Kronecker(LinearOperator):
             raise ShapeError("Kronecker needs at least one factor; got none.")
         scale = plain_scalar(scale)
         flat: list[LinearOperator] = []
-        for factor in factors:
-            op = as_operator(factor)
+        for i, factor in enumerate(factors):
+            op = as_factor(factor, i)
             if isinstance(op, Scaled):
                 scale, op = scale * op.scalar, op.op  # type: ignore[operator]
             if isinstance(op, Kronecker):

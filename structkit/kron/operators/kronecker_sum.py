@@ -10,7 +10,7 @@ from structkit._core.types import Array
 from structkit._core.validation import check_square
 from structkit.kron.operators.base import LinearOperator
 from structkit.kron.operators.common import Context
-from structkit.kron.operators.convert import as_operator
+from structkit.kron.operators.convert import as_factor
 
 __all__ = ["KroneckerSum"]
 
@@ -44,7 +44,7 @@ class KroneckerSum(LinearOperator):
     def __init__(self, *factors: object) -> None:
         if not factors:
             raise ShapeError("KroneckerSum needs at least one factor; got none.")
-        self.factors = tuple(as_operator(f) for f in factors)
+        self.factors = tuple(as_factor(f, i) for i, f in enumerate(factors))
         check_square(self.factors, "KroneckerSum")  # type: ignore[arg-type]
         sizes = tuple(f.shape[0] for f in self.factors)
         n = math.prod(sizes)
