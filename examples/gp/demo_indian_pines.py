@@ -209,7 +209,7 @@ def main() -> None:
     image = indian_pines()
     print(f"{image.attribution}\n")
     masks = {
-        "random": ("three quarters hidden at random", random_mask(image.cube.shape, 0.75, args.seed)),
+        "random": ("three quarters hidden at random", random_mask(image.cube.shape, 0.75, random_state=args.seed)),
         "blocks": (
             "40 blocks hidden in 100 bands each",
             block_mask(image.cube.shape, n_blocks=40, size=(12, 12, 100), random_state=args.seed),

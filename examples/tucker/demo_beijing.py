@@ -106,7 +106,7 @@ def figure(model: FunctionalCP, best: Outcome, data: MeasuredTensor) -> mpl.figu
     season(top.subplots(), model, data, date(2015, 11, 1), date(2016, 2, 29))
     panels = bottom.subplots(1, 3)
     assert best.std is not None
-    plot_predicted(data.y_test, best.mean, best.std, ax=panels[0])
+    plot_predicted(data.y_test, best.mean, best.std, level=0.9, ax=panels[0])
     panels[0].set(xlabel="predicted PM2.5 (standardised)", ylabel="observed PM2.5 (standardised)")
     for mode, ax in enumerate(panels[1:]):
         plot_factors(model, mode, ax=ax)

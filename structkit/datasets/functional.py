@@ -58,7 +58,7 @@ def sample_functional_tensor(
     n_modes: int = 3,
     n_levels: int | Sequence[int] = 100,
     unseen: float = 0.1,
-    noise: float = 0.1,
+    noise_ratio: float = 0.1,
     outliers: float = 0.0,
     lengthscale: float = 0.3,
     n_test: int = 2000,
@@ -88,7 +88,7 @@ def sample_functional_tensor(
         Levels of each mode. Functions are drawn from dense covariances: time grows with the cube of this number.
     unseen : float, in [0, 1), default 0.1
         Share of the levels of each mode that is withheld from the training entries.
-    noise : float, >= 0, default 0.1
+    noise_ratio : float, >= 0, default 0.1
         Standard deviation of the noise, as a share of the standard deviation of the training values.
     outliers : float, in [0, 1], default 0
         Share of the training entries whose noise is ten times as large.
@@ -118,7 +118,7 @@ def sample_functional_tensor(
     >>> tensor.X_train.shape, bool(abs(tensor.noise_std / tensor.f_train.std() - 0.1) < 1e-12)
     ((5000, 3), True)
     """
-    _check_options(truth, n_modes, {"unseen": unseen, "outliers": outliers}, noise)
+    _check_options(truth, n_modes, {"unseen": unseen, "outliers": outliers}, noise_ratio)
     for name, value in {"n": n, "rank": rank, "n_modes": n_modes, "n_test": n_test}.items():
         if value < 1:
             raise ValueError(f"{name}={value}; expected a number >= 1.")
@@ -136,7 +136,7 @@ def sample_functional_tensor(
     train = rng.integers(kept, size=(n, n_modes))
     test = rng.integers(sizes, size=(n_test, n_modes))
     f_train, f_test = values.at(train), values.at(test)
-    noise_std = float(noise * f_train.std())
+    noise_std = float(noise_ratio * f_train.std())
     scale = np.where(rng.random(n) < outliers, 10.0, 1.0)
     return FunctionalTensor(
         X_train=_coordinates(levels, train),
@@ -180,7 +180,7 @@ def _coordinates(levels: Sequence[np.ndarray], index: np.ndarray) -> np.ndarray:
     return np.stack([t[i] for t, i in zip(levels, index.T, strict=True)], axis=1)
 
 
-def _check_options(truth: str, n_modes: int, shares: dict[str, float], noise: float) -> None:
+def _check_options(truth: str, n_modes: int, shares: dict[str, float], noise_ratio: float) -> None:
     """Raise unless the options of a draw are in their ranges."""
     if truth not in ("cp", "tucker", "bump"):
         raise ValueError(f'truth={truth!r}; expected "cp", "tucker" or "bump".')
@@ -189,5 +189,5 @@ def _check_options(truth: str, n_modes: int, shares: dict[str, float], noise: fl
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ValueError(f"{name}={share}; expected a share between 0 and 1.")
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise={noise}; expected a finite number >= 0.")
+    if not (np.isfinite(noise_ratio) and noise_ratio >= 0):
+        raise ValueError(f"noise_ratio={noise_ratio}; expected a finite number >= 0.")

@@ -94,7 +94,7 @@ def sample_grid(
     return GridSample(f, f + np.sqrt(variance) * rng.standard_normal(shape))
 
 
-def random_mask(shape: Shape, hidden: float, random_state: RandomState = None) -> np.ndarray:
+def random_mask(shape: Shape, hidden: float, *, random_state: RandomState = None) -> np.ndarray:
     """Hide cells at random.
 
     Parameters

@@ -36,12 +36,12 @@ def _is_gpytorch_kernel(obj: object) -> bool:
     return gpytorch is not None and isinstance(obj, gpytorch.kernels.Kernel)
 
 
-def as_kernel(obj: object) -> Kernel:
-    """Return `obj` as a structkit kernel.
+def as_kernel(kernel: object) -> Kernel:
+    """Return `kernel` as a structkit kernel.
 
     Parameters
     ----------
-    obj : Kernel or gpytorch.kernels.Kernel
+    kernel : Kernel or gpytorch.kernels.Kernel
         A structkit kernel is returned unchanged, a gpytorch kernel is wrapped in `GPyTorchKernel`.
 
     Returns
@@ -60,12 +60,12 @@ def as_kernel(obj: object) -> Kernel:
     >>> as_kernel(SquaredExponential())
     SquaredExponential(lengthscale=1.0, variance=1.0)
     """
-    if isinstance(obj, Kernel):
-        return obj
-    if _is_gpytorch_kernel(obj):
-        return GPyTorchKernel(obj)
+    if isinstance(kernel, Kernel):
+        return kernel
+    if _is_gpytorch_kernel(kernel):
+        return GPyTorchKernel(kernel)
     raise TypeError(
-        f"Expected a kernel of structkit.gp or of gpytorch.kernels; got {type(obj).__name__}. "
+        f"Expected a kernel of structkit.gp or of gpytorch.kernels; got {type(kernel).__name__}. "
         "Kernel classes must be instantiated: Matern(), not Matern."
     )
 

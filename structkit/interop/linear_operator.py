@@ -198,12 +198,12 @@ def _product(op: Product, lib: ModuleType) -> Any:
 
 
 # ---- the way back -----------------------------------------------------------------------------------
-def from_linear_operator(lo: Any) -> LinearOperator:
+def from_linear_operator(op: Any) -> LinearOperator:
     """Return the structkit operator with the matrix and structure of a ``linear_operator`` operator.
 
     Parameters
     ----------
-    lo : linear_operator.LinearOperator, shape ``(M, N)``
+    op : linear_operator.LinearOperator, shape ``(M, N)``
         Without batch axes. Tensors are shared and keep their gradients.
 
     Returns
@@ -213,9 +213,9 @@ def from_linear_operator(lo: Any) -> LinearOperator:
     Raises
     ------
     ShapeError
-        If `lo` has batch axes.
+        If `op` has batch axes.
     TypeError
-        If `lo` is not an operator of that package.
+        If `op` is not an operator of that package.
 
     Warns
     -----
@@ -231,16 +231,16 @@ def from_linear_operator(lo: Any) -> LinearOperator:
     (Dense(shape=(2, 2), dtype=torch.float32), Diagonal(shape=(3, 3), dtype=torch.float32))
     """
     lib = require("linear_operator")
-    if not isinstance(lo, lib.LinearOperator):
-        raise TypeError(f"lo is a {type(lo).__name__}; expected an operator of the linear_operator package.")
-    if len(lo.batch_shape):
-        raise ShapeError(f"lo has batch shape {tuple(lo.batch_shape)}; structkit operators are single matrices.")
-    for base in type(lo).__mro__:
+    if not isinstance(op, lib.LinearOperator):
+        raise TypeError(f"op is a {type(op).__name__}; expected an operator of the linear_operator package.")
+    if len(op.batch_shape):
+        raise ShapeError(f"op has batch shape {tuple(op.batch_shape)}; structkit operators are single matrices.")
+    for base in type(op).__mro__:
         rule = _FROM.get(base.__name__)
         if rule is not None:
-            return rule(lo)
-    warnings.warn(f"{type(lo).__name__} has no counterpart; it becomes dense.", DensificationWarning, stacklevel=2)
-    return Dense(lo.to_dense())
+            return rule(op)
+    warnings.warn(f"{type(op).__name__} has no counterpart; it becomes dense.", DensificationWarning, stacklevel=2)
+    return Dense(op.to_dense())
 
 
 def _from_kronecker(lo: Any) -> LinearOperator:

@@ -61,7 +61,7 @@ def stochastic_logdet(
     probes: Array | None = None,
     preconditioner: LinearOperator | None = None,
     tol: float = 1e-3,
-    max_steps: int = 200,
+    max_iter: int = 200,
 ) -> StochasticLogdet:
     r"""Estimate the log-determinant of a positive definite operator from products only.
 
@@ -87,7 +87,7 @@ def stochastic_logdet(
         The recursion stops when the estimate changes by less than `tol` times its standard error, or `tol` times
         machine precision allows (dimensionless). Default 1e-3: quadrature errors are then invisible beside those of
         the probes.
-    max_steps : int
+    max_iter : int
         Most Lanczos steps. Default 200.
 
     Returns
@@ -104,7 +104,7 @@ def stochastic_logdet(
     Warns
     -----
     ConvergenceWarning
-        If the quadrature has not settled after `max_steps`.
+        If the quadrature has not settled after `max_iter`.
 
     References
     ----------
@@ -130,11 +130,11 @@ def stochastic_logdet(
     if n == 0:
         return StochasticLogdet(0.0, 0.0, 0.0, 0, np.zeros(0), True)
     Z = _probes(A, ctx, n_probes, random_state, probes)
-    samples, change, steps, converged = _quadrature(ctx.xp, A, Z, tol, min(max_steps, n))
+    samples, change, steps, converged = _quadrature(ctx.xp, A, Z, tol, min(max_iter, n))
     if not converged:
         warnings.warn(
             f"stochastic_logdet stopped after {steps} Lanczos steps; the estimate still changed by {change:.2e}. "
-            "Raise max_steps, or give a preconditioner.",
+            "Raise max_iter, or give a preconditioner.",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -164,7 +164,7 @@ def _probes(A: LinearOperator, ctx: Context, count: int, random_state: RandomSta
 
 
 def _quadrature(
-    xp: ModuleType, A: LinearOperator, Z: Array, tol: float, max_steps: int
+    xp: ModuleType, A: LinearOperator, Z: Array, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float, int, bool]:
     """Lanczos on all probes at once; quadrature values per probe, last change, steps, and whether it settled."""
     squared = _numpy(xp, xp.sum(xp.abs(Z) ** 2, axis=0))
@@ -174,7 +174,7 @@ def _quadrature(
     betas: list[np.ndarray] = []
     estimates: list[np.ndarray] = []
     change = math.inf
-    for step in range(1, max_steps + 1):
+    for step in range(1, max_iter + 1):
         w = A._matmat(q) - beta * previous
         alpha = xp.vecdot(q, w, axis=0)
         alpha = xp.real(alpha) if is_complex(q) else alpha
@@ -188,13 +188,13 @@ def _quadrature(
         safe = xp.where(beta > 0, beta, xp.ones_like(beta))
         previous, q = q, w / safe
         estimates.append(squared * _gauss(np.array(alphas), np.array(betas)))
-        if step > LAG or step == max_steps:
+        if step > LAG or step == max_iter:
             mean = [float(e.mean()) for e in (estimates[-1], estimates[-1 - min(LAG, step - 1)])]
             change = abs(mean[0] - mean[1]) if step > 1 else 0.0
             spread = estimates[-1].std() / math.sqrt(len(squared))
             if change <= max(tol * spread, 1e-10 * abs(mean[0])) or step == A.shape[0]:
                 return estimates[-1], change, step, True
-    return estimates[-1], change, max_steps, False
+    return estimates[-1], change, max_iter, False
 
 
 def _gauss(alphas: np.ndarray, betas: np.ndarray) -> np.ndarray:

@@ -170,7 +170,7 @@ def plot_core(model: FunctionalCP | FunctionalTucker, *, mode: int = 0, ax: Axes
     return ax
 
 
-def plot_predicted(y_true: Array, mean: Array, std: Array, *, level: float = 0.9, ax: Axes | None = None) -> Axes:
+def plot_predicted(y_true: Array, mean: Array, std: Array, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
     """Draw observed values against predictions, with intervals and the share of values that they cover.
 
     Parameters
@@ -181,7 +181,7 @@ def plot_predicted(y_true: Array, mean: Array, std: Array, *, level: float = 0.9
         Predicted means.
     std : array, shape ``(n,)``
         Predicted standard deviations, noise included if `y_true` has noise.
-    level : float, default 0.9
+    level : float, default 0.95
         Nominal probability of the intervals.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure.
@@ -206,7 +206,7 @@ def plot_predicted(y_true: Array, mean: Array, std: Array, *, level: float = 0.9
     >>> from structkit.plotting import plot_predicted
     >>> mean = np.linspace(0.0, 1.0, 10)
     >>> plot_predicted(mean + 0.1, mean, np.full(10, 0.2)).get_title()
-    'RMSE 0.1, 90 % intervals cover 100.0 %'
+    'RMSE 0.1, 95 % intervals cover 100.0 %'
     """
     y, m, s = vectors(y_true=y_true, mean=mean, std=std)
     seen = ~np.isnan(y)

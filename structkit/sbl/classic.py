@@ -36,7 +36,7 @@ class SBL(SparseModel, Regressor):
 
     Parameters
     ----------
-    update : {"mackay", "em"}, default "mackay"
+    method : {"mackay", "em"}, default "mackay"
         Fixed-point steps, or expectation maximisation [1]_, which needs many more.
     noise_var : "learn" or float, default "learn"
         Noise variance in squared units of `y`: learned, or given.
@@ -106,7 +106,7 @@ class SBL(SparseModel, Regressor):
 
     def __init__(
         self,
-        update: str = "mackay",
+        method: str = "mackay",
         *,
         noise_var: str | float = "learn",
         prune_tol: float = 1e-3,
@@ -115,7 +115,7 @@ class SBL(SparseModel, Regressor):
         callback: Callback | None = None,
         verbose: int = 0,
     ) -> None:
-        self.update = update
+        self.method = method
         self.noise_var = noise_var
         self.prune_tol = prune_tol
         self.max_iter = max_iter
@@ -123,12 +123,12 @@ class SBL(SparseModel, Regressor):
         self.callback = callback
         self.verbose = verbose
 
-    def fit(self, dictionary: Array | Sequence[Array], y: Array) -> Self:
+    def fit(self, factors: Array | Sequence[Array], y: Array) -> Self:
         """Recover the coefficients.
 
         Parameters
         ----------
-        dictionary : array or pandas.DataFrame, shape ``(m, n)``, or list of arrays
+        factors : array or pandas.DataFrame, shape ``(m, n)``, or list of arrays
             The dictionary, or factors whose Kronecker product is formed; SizeError where that does not fit in memory.
         y : array, shape ``(m,)`` or ``(m, L)``, or the tensor that belongs to the factors
             Measurements.
@@ -153,11 +153,11 @@ class SBL(SparseModel, Regressor):
         ConvergenceWarning
             If `max_iter` ended the fit.
         """
-        check_choice("update", self.update, ("mackay", "em"))
+        check_choice("method", self.method, ("mackay", "em"))
         noise, prune = check_noise(self.noise_var), check_share("prune_tol", self.prune_tol)
         count("max_iter", self.max_iter)
         positive("tol", self.tol)
-        A = as_dictionary(_product(dictionary))
+        A = as_dictionary(_product(factors))
         problem = prepare([A], _flat(as_targets(y, type(self).__name__), A.shape[0]))
         check_memory(16 * (2 * problem.host[0].size + problem.rows[0] ** 2), "The matrices of a dense model")
         state = _Dense(problem.host[0], np.asarray(to_numpy(problem.y)), noise and noise / problem.scale**2)
@@ -166,7 +166,7 @@ class SBL(SparseModel, Regressor):
         converged = False
         try:
             for n_iter in range(1, self.max_iter + 1):  # noqa: B007
-                converged = state.step(self.update, prune) <= self.tol
+                converged = state.step(self.method, prune) <= self.tol
                 record = {"log_evidence": log_evidence(problem, state.cost)}
                 record["noise_var"] = state.noise * problem.scale**2
                 if progress.step({"stage": "SBL", **record, "n_active": [len(state.columns)]}) or converged:
@@ -177,7 +177,7 @@ class SBL(SparseModel, Regressor):
         cost = model.cost()
         solution = Solution(block_of(problem, [state.columns], model), cost, cost, converged, n_iter)
         self._store(problem, solution, progress.history)
-        self._check_feature_names(dictionary, fitting=True)
+        self._check_feature_names(factors, fitting=True)
         if not converged and not progress.stopped:
             warnings.warn(
                 f"SBL stopped after max_iter={self.max_iter} steps before it settled; raise it.",

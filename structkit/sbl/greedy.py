@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 
 from structkit._backend.namespace import to_numpy
-from structkit._core.types import Array
+from structkit._core.progress import Progress
+from structkit._core.types import Array, Callback
 from structkit.sbl.base import SparseModel
 from structkit.sbl.options import check_share, count, positive
 from structkit.sbl.problem import Problem, prepare
@@ -39,6 +40,10 @@ class KroneckerOMP(SparseModel):
     noise_var : float, optional
         Stop when the residual is as large as noise of this variance, in squared units of `y`. Without it and without
         `tol`, the pursuit runs until `n_nonzero`.
+    callback : callable, optional
+        Called with a dict after each step; returning True stops.
+    verbose : int, default 0
+        1 shows a progress bar.
 
     Attributes
     ----------
@@ -84,11 +89,19 @@ class KroneckerOMP(SparseModel):
     """
 
     def __init__(
-        self, n_nonzero: int | Sequence[int] | None = None, tol: float | None = None, *, noise_var: float | None = None
+        self,
+        n_nonzero: int | Sequence[int] | None = None,
+        tol: float | None = None,
+        *,
+        noise_var: float | None = None,
+        callback: Callback | None = None,
+        verbose: int = 0,
     ) -> None:
         self.n_nonzero = n_nonzero
         self.tol = tol
         self.noise_var = noise_var
+        self.callback = callback
+        self.verbose = verbose
 
     def fit(self, factors: Sequence[Array], y: Array, *, n_snapshots: int | None = None) -> Self:
         """Pursue.
@@ -110,29 +123,43 @@ class KroneckerOMP(SparseModel):
         limits = _limits(self.n_nonzero, problem)
         target = energy_target(self.tol, self.noise_var, problem)
         data = np.asarray(to_numpy(problem.y))
-        columns: list[list[int]] = [[] for _ in problem.sizes]
-        history: list[dict[str, object]] = []
-        bases = [np.empty((m, 0), data.dtype) for m in problem.rows]
-        rest, energy = data, float(problem.n_data)
-        while energy > target and len(history) < sum(limits):
-            # A mode that is full goes on with the columns it has.
-            full = [len(c) == k for c, k in zip(columns, limits, strict=True)]
-            allowed = [A[:, c] if f else A for A, c, f in zip(problem.host, columns, full, strict=True)]
-            best = strongest(allowed, rest)
-            new = [not f and j not in c for c, f, j in zip(columns, full, best, strict=True)]
-            if not any(new):  # rounding is all that is left
-                break
-            for i, (j, enters) in enumerate(zip(best, new, strict=True)):
-                if enters:
-                    columns[i].append(j)
-                    bases[i] = np.linalg.qr(problem.host[i][:, columns[i]])[0]
-            rest = data - products(products(data, bases, adjoint=True), bases)
-            energy = float(abs2(rest).sum())
-            history.append({"n_active": [len(c) for c in columns], "residual": math.sqrt(energy / problem.n_data)})
+        progress = Progress(self.verbose, self.callback)
+        progress.stage("KroneckerOMP", sum(limits))
+        try:
+            columns, energy = _pursue(problem, data, limits, target, progress)
+        finally:
+            progress.close()
+        history = progress.history
         chosen = [np.sort(np.array(c, dtype=np.int64)) for c in columns]
         solution = _least_squares(problem, data, chosen, energy, len(history), energy <= target or target < 0)
         self._store(problem, solution, history)
         return self
+
+
+def _pursue(
+    problem: Problem, data: np.ndarray, limits: Sequence[int], target: float, progress: Progress
+) -> tuple[list[list[int]], float]:
+    """Columns of every mode in their order, and the energy of what is left of the measurements."""
+    columns: list[list[int]] = [[] for _ in problem.sizes]
+    bases = [np.empty((m, 0), data.dtype) for m in problem.rows]
+    rest, energy, n_steps = data, float(problem.n_data), 0
+    while energy > target and n_steps < sum(limits):
+        # A mode that is full goes on with the columns it has.
+        full = [len(c) == k for c, k in zip(columns, limits, strict=True)]
+        allowed = [A[:, c] if f else A for A, c, f in zip(problem.host, columns, full, strict=True)]
+        best = strongest(allowed, rest)
+        new = [not f and j not in c for c, f, j in zip(columns, full, best, strict=True)]
+        if not any(new):  # rounding is all that is left
+            break
+        for i, (j, enters) in enumerate(zip(best, new, strict=True)):
+            if enters:
+                columns[i].append(j)
+                bases[i] = np.linalg.qr(problem.host[i][:, columns[i]])[0]
+        rest = data - products(products(data, bases, adjoint=True), bases)
+        energy, n_steps = float(abs2(rest).sum()), n_steps + 1
+        if progress.step({"n_active": [len(c) for c in columns], "residual": math.sqrt(energy / problem.n_data)}):
+            break
+    return columns, energy
 
 
 def _limits(n_nonzero: int | Sequence[int] | None, problem: Problem) -> list[int]:

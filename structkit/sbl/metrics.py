@@ -47,15 +47,15 @@ def nmse(estimate: Array, truth: Array) -> float:
 
 
 def support_recovery_rate(
-    found: Array | Sequence[np.ndarray], true: Array | Sequence[np.ndarray], *, threshold: float = 1e-3
+    estimate: Array | Sequence[np.ndarray], truth: Array | Sequence[np.ndarray], *, threshold: float = 1e-3
 ) -> float:
     """Compute the size of the common support over that of the joint support.
 
     Parameters
     ----------
-    found : array, or list of index arrays
+    estimate : array, or list of index arrays
         Coefficients, or the positions per mode of a Cartesian product such as `KroneckerSBL.support_`.
-    true : array, or list of index arrays
+    truth : array, or list of index arrays
         The truth, in the same form.
     threshold : float, default 1e-3
         Coefficients above this times the largest count as support; the default is the published one.
@@ -72,15 +72,15 @@ def support_recovery_rate(
     >>> support_recovery_rate([np.array([1, 2]), np.array([5])], [np.array([1]), np.array([5])])
     0.5
     """
-    if isinstance(found, (list, tuple)) and isinstance(true, (list, tuple)):
-        if len(found) != len(true):
-            raise ShapeError(f"found has {len(found)} modes and true {len(true)}; expected as many.")
-        common = math.prod(len(np.intersect1d(a, b)) for a, b in zip(found, true, strict=True))
-        joint = math.prod(map(len, found)) + math.prod(map(len, true)) - common
+    if isinstance(estimate, (list, tuple)) and isinstance(truth, (list, tuple)):
+        if len(estimate) != len(truth):
+            raise ShapeError(f"estimate has {len(estimate)} modes and truth {len(truth)}; expected as many.")
+        common = math.prod(len(np.intersect1d(a, b)) for a, b in zip(estimate, truth, strict=True))
+        joint = math.prod(map(len, estimate)) + math.prod(map(len, truth)) - common
         return common / joint if joint else 1.0
-    sizes = [np.abs(to_numpy(x)) for x in (found, true)]  # type: ignore[arg-type]
+    sizes = [np.abs(to_numpy(x)) for x in (estimate, truth)]  # type: ignore[arg-type]
     if sizes[0].shape != sizes[1].shape:
-        raise ShapeError(f"found has shape {sizes[0].shape} and true {sizes[1].shape}; expected one shape.")
+        raise ShapeError(f"estimate has shape {sizes[0].shape} and truth {sizes[1].shape}; expected one shape.")
     first, second = (a > threshold * a.max(initial=0.0) for a in sizes)
     joint = int((first | second).sum())
     return int((first & second).sum()) / joint if joint else 1.0

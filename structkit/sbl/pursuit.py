@@ -12,13 +12,14 @@ import numpy as np
 from structkit._backend.namespace import asarray_like, cast, device_of, is_torch, itemsize, to_device, to_numpy
 from structkit._core.errors import StructKitError
 from structkit._core.estimator import Regressor
+from structkit._core.progress import Progress
 from structkit._core.serialize import read_archive, write_archive
-from structkit._core.types import Array
+from structkit._core.types import Array, Callback
 from structkit._core.validation import check_memory
 from structkit.sbl.base import CoordinateList, explained_energy, fitting_dictionaries
 from structkit.sbl.greedy import energy_target, strongest
 from structkit.sbl.options import count
-from structkit.sbl.problem import as_dictionaries, as_dictionary, as_targets, is_matrix, prepare
+from structkit.sbl.problem import Problem, as_dictionaries, as_dictionary, as_targets, is_matrix, prepare
 from structkit.sbl.spectral import abs2, outer
 
 __all__ = ["OMP", "unpack"]
@@ -38,6 +39,10 @@ class OMP(Regressor):
         Stop when the norm of the residual is below this times that of `y`. Default: none.
     noise_var : float, optional
         Stop when the residual is as large as noise of this variance, in squared units of `y`.
+    callback : callable, optional
+        Called with a dict after each step; returning True stops.
+    verbose : int, default 0
+        1 shows a progress bar.
 
     Attributes
     ----------
@@ -76,11 +81,19 @@ class OMP(Regressor):
     n_features_in_: int
 
     def __init__(
-        self, n_nonzero: int | None = None, tol: float | None = None, *, noise_var: float | None = None
+        self,
+        n_nonzero: int | None = None,
+        tol: float | None = None,
+        *,
+        noise_var: float | None = None,
+        callback: Callback | None = None,
+        verbose: int = 0,
     ) -> None:
         self.n_nonzero = n_nonzero
         self.tol = tol
         self.noise_var = noise_var
+        self.callback = callback
+        self.verbose = verbose
 
     def fit(self, factors: Array | Sequence[Array], y: Array, *, n_snapshots: int | None = None) -> Self:
         """Pursue.
@@ -115,30 +128,19 @@ class OMP(Regressor):
         data = np.asarray(to_numpy(problem.y))
         flat = data.reshape(n_rows, -1)
         check_memory(2 * n_rows * limit * flat.itemsize, f"Columns of {limit} coefficients")
-        index: list[tuple[int, ...]] = []
-        columns = basis = np.empty((n_rows, 0), flat.dtype)
-        rest, energy = flat, float(problem.n_data)
-        history: list[dict[str, object]] = []
-        while energy > target and len(index) < limit:
-            best = strongest(problem.host, rest.reshape(data.shape))
-            if best in index:  # rounding is all that is left
-                break
-            index.append(best)
-            column = outer([A[:, j] for A, j in zip(problem.host, best, strict=True)]).reshape(-1, 1)
-            fresh = column
-            for _ in range(2):  # the second time makes up for rounding
-                fresh = fresh - basis @ (basis.conj().T @ fresh)
-            columns, basis = np.hstack([columns, column]), np.hstack([basis, fresh / np.linalg.norm(fresh)])
-            rest = flat - basis @ (basis.conj().T @ flat)
-            energy = float(abs2(rest).sum())
-            history.append({"residual": math.sqrt(energy / problem.n_data)})
+        progress = Progress(self.verbose, self.callback)
+        progress.stage("OMP", limit)
+        try:
+            index, columns, energy = _pursue(problem, flat, limit, target, progress)
+        finally:
+            progress.close()
         positions = np.array(index, dtype=np.int64).reshape(-1, len(problem.sizes))
         norms = math.prod(n[positions[:, i]] for i, n in enumerate(problem.norms))
         values = np.linalg.lstsq(columns, flat, rcond=None)[0] * problem.scale / np.reshape(norms, (-1, 1))
         free = max(problem.n_data - values.size, 1)
         noise = energy * problem.scale**2 / free
         self._set(positions, values, noise, problem.sizes, problem.snapshots, cast(problem.y[:0], problem.dtype))
-        self.n_iter_, self.history_ = len(history), history
+        self.n_iter_, self.history_ = len(progress.history), progress.history
         self._check_feature_names(factors, fitting=True)
         return self
 
@@ -225,7 +227,8 @@ class OMP(Regressor):
             The file, usually ending in ``.npz``.
         """
         self._check_fitted("index_")
-        data = {"settings": self.get_params(), "index": self.index_, "values": self._all, "noise_var": self.noise_var_}
+        settings = {name: value for name, value in self.get_params().items() if name != "callback"}
+        data = {"settings": settings, "index": self.index_, "values": self._all, "noise_var": self.noise_var_}
         where = device_of(self._like) if is_torch(self._like) else None
         data |= {"sizes": list(self._sizes), "snapshots": self._snapshots, "like": to_numpy(self._like)}
         data |= {"device": where, "history": self.history_, "feature_names": self._stored_names()}
@@ -243,6 +246,30 @@ class OMP(Regressor):
             Torch device for a model that was fitted on another. Default: the same one.
         """
         return unpack(cls, read_archive(path, ["OMP"])[1], device)  # type: ignore[return-value]
+
+
+def _pursue(
+    problem: Problem, flat: np.ndarray, limit: int, target: float, progress: Progress
+) -> tuple[list[tuple[int, ...]], np.ndarray, float]:
+    """Positions in their order, their columns, and the energy of what is left of the measurements ``(M, L)``."""
+    index: list[tuple[int, ...]] = []
+    columns = basis = np.empty((len(flat), 0), flat.dtype)
+    rest, energy = flat, float(problem.n_data)
+    while energy > target and len(index) < limit:
+        best = strongest(problem.host, rest.reshape(*problem.rows, -1))
+        if best in index:  # rounding is all that is left
+            break
+        index.append(best)
+        column = outer([A[:, j] for A, j in zip(problem.host, best, strict=True)]).reshape(-1, 1)
+        fresh = column
+        for _ in range(2):  # the second time makes up for rounding
+            fresh = fresh - basis @ (basis.conj().T @ fresh)
+        columns, basis = np.hstack([columns, column]), np.hstack([basis, fresh / np.linalg.norm(fresh)])
+        rest = flat - basis @ (basis.conj().T @ flat)
+        energy = float(abs2(rest).sum())
+        if progress.step({"residual": math.sqrt(energy / problem.n_data)}):
+            break
+    return index, columns, energy
 
 
 def unpack(cls: type[OMP], values: Mapping[str, Any], device: str | None = None) -> OMP:

@@ -112,7 +112,7 @@ def white_sde(variance: float = 1.0) -> LinearSDE:
 
 
 def periodic_sde(
-    period: float = 1.0, lengthscale: float = 1.0, variance: float = 1.0, n_harmonics: int = 7
+    lengthscale: float = 1.0, period: float = 1.0, variance: float = 1.0, n_harmonics: int = 7
 ) -> LinearSDE:
     r"""Return a periodic process: the Fourier series of the periodic kernel, without noise.
 
@@ -121,10 +121,10 @@ def periodic_sde(
 
     Parameters
     ----------
-    period : float, > 0
-        :math:`T`, in units of time. Default 1.
     lengthscale : float, > 0
         :math:`\ell`, dimensionless: about the length on a circle of radius one. Default 1.
+    period : float, > 0
+        :math:`T`, in units of time. Default 1.
     variance : float, > 0
         :math:`\sigma^2`, in squared units of the process. Default 1.
     n_harmonics : int, >= 1
@@ -162,8 +162,8 @@ def periodic_sde(
 
 
 def quasi_periodic_sde(
-    period: float = 1.0,
     lengthscale: float = 1.0,
+    period: float = 1.0,
     variance: float = 1.0,
     *,
     decay: float = 10.0,
@@ -174,9 +174,9 @@ def quasi_periodic_sde(
 
     Parameters
     ----------
-    period : float, > 0
-        As for `periodic_sde`.
     lengthscale : float, > 0
+        As for `periodic_sde`.
+    period : float, > 0
         As for `periodic_sde`.
     variance : float, > 0
         As for `periodic_sde`.
@@ -202,4 +202,4 @@ def quasi_periodic_sde(
     >>> quasi_periodic_sde(period=1.0, decay=20.0, n_harmonics=3).n_states
     14
     """
-    return periodic_sde(period, lengthscale, variance, n_harmonics) * matern_sde(nu, decay)
+    return periodic_sde(lengthscale, period, variance, n_harmonics) * matern_sde(nu, decay)

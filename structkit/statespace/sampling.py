@@ -20,7 +20,7 @@ from structkit.statespace.transitions import Transitions, check_model, discretiz
 __all__ = ["sample", "sample_prior"]
 
 
-def sample_prior(sde: LinearSDE, times: Array, n_samples: int = 1, *, random_state: RandomState = None) -> np.ndarray:
+def sample_prior(sde: LinearSDE, times: Array, n: int = 1, *, random_state: RandomState = None) -> np.ndarray:
     """Draw paths of a process.
 
     Parameters
@@ -29,19 +29,19 @@ def sample_prior(sde: LinearSDE, times: Array, n_samples: int = 1, *, random_sta
         The model.
     times : array, shape ``(T,)``
         Any finite times in any order; equal times get equal values.
-    n_samples : int, >= 1
+    n : int, >= 1
         Number of paths. Default 1.
     random_state : None, int or numpy.random.Generator
         Source of randomness.
 
     Returns
     -------
-    paths : array, shape ``(n_samples, T)``
+    paths : array, shape ``(n, T)``
 
     Raises
     ------
     ValueError
-        If `n_samples` is not a positive integer.
+        If `n` is not a positive integer.
     TypeError, ShapeError, NotFiniteError
         If another argument is of another kind or not finite.
 
@@ -57,16 +57,16 @@ def sample_prior(sde: LinearSDE, times: Array, n_samples: int = 1, *, random_sta
     rng = check_random_state(random_state)
     order = np.argsort(given, kind="stable")
     knots = given[order]
-    paths = np.empty((check_count(n_samples), len(knots)))
+    paths = np.empty((check_count(n), len(knots)))
     if len(knots):
-        paths[:, order] = _paths(discretize(sde, np.diff(knots, prepend=knots[0])), n_samples, rng)
+        paths[:, order] = _paths(discretize(sde, np.diff(knots, prepend=knots[0])), n, rng)
     return paths
 
 
 def check_count(n: int) -> int:
     """Return a positive number of samples or raise."""
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-        raise ValueError(f"n_samples = {n!r}; expected a positive integer.")
+        raise ValueError(f"n = {n!r}; expected a positive integer.")
     return int(n)
 
 
@@ -100,7 +100,7 @@ def semidefinite_root(a: np.ndarray) -> np.ndarray:
 
 def sample(
     smoothed: SmootherResult,
-    n_samples: int = 1,
+    n: int = 1,
     *,
     times: Array | None = None,
     random_state: RandomState = None,
@@ -111,7 +111,7 @@ def sample(
     ----------
     smoothed : SmootherResult
         What `rts_smoother` returned, from numpy arrays.
-    n_samples : int, >= 1
+    n : int, >= 1
         Number of draws. Default 1.
     times : array, shape ``(S,)``, optional
         Times of the draws, in any order. Default: those of the observations.
@@ -120,7 +120,7 @@ def sample(
 
     Returns
     -------
-    paths : array, shape ``(n_samples, ..., S)`` for values with noise, ``(n_samples, ..., S, R)`` otherwise
+    paths : array, shape ``(n, ..., S)`` for values with noise, ``(n, ..., S, R)`` otherwise
 
     Raises
     ------
@@ -151,7 +151,7 @@ def sample(
         raise TypeError(f"smoothed is {type(smoothed).__name__}; expected what rts_smoother returned.")
     if is_torch(smoothed.mean):
         raise TypeError("smoothed holds torch tensors; sample takes numpy arrays.")
-    n, rng = check_count(n_samples), check_random_state(random_state)
+    n, rng = check_count(n), check_random_state(random_state)
     new = smoothed.filtered.times if times is None else check_times(times, ordered=False)
     grid, where, there = _merged(smoothed.filtered, new)
     transitions = discretize(smoothed.filtered.sde, np.diff(grid, prepend=grid[0]))

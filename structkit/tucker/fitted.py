@@ -218,32 +218,32 @@ class FittedTensor(Regressor):
         spread = np.sum((values - values.mean()) ** 2)
         return float(1 - residual @ residual / spread) if spread > 0 else float(not residual.any())
 
-    def sample(self, X: Array, n_samples: int = 1, *, random_state: RandomState = None) -> np.ndarray:
+    def sample(self, X: Array, n: int = 1, *, random_state: RandomState = None) -> np.ndarray:
         """Draw from the posterior of the noise-free tensor, jointly over entries.
 
         Parameters
         ----------
         X : array, shape ``(n, D)``
             Coordinates.
-        n_samples : int, >= 1
+        n : int, >= 1
             Number of draws. Default 1.
         random_state : None, int or numpy.random.Generator
             Source of randomness.
 
         Returns
         -------
-        draws : array, shape ``(n_samples, n)``
+        draws : array, shape ``(n, len(X))``
             In units of `y`.
 
         Raises
         ------
         NotFittedError, ShapeError, NotFiniteError, TypeError, ValueError
-            Before `fit`, for coordinates of the wrong shape, or if `n_samples` is not a positive integer.
+            Before `fit`, for coordinates of the wrong shape, or if `n` is not a positive integer.
         """
         self._check_fitted("_fitted")
         self._check_feature_names(X, fitting=False)
         coordinates = check_coordinates(X, self.n_features_in_, type(self).__name__)
-        return draw(self._fitted, coordinates, check_count(n_samples, "n_samples"), check_random_state(random_state))
+        return draw(self._fitted, coordinates, check_count(n, "n"), check_random_state(random_state))
 
     def to_tensorly(self, coords: Sequence[Array]) -> Any:
         """Return the posterior mean on a grid as a tensor of tensorly.
@@ -286,13 +286,15 @@ class FittedTensor(Regressor):
         write_archive(path, type(self).__name__, pack(self))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, device: str | None = None) -> Self:
         """Read a model that `save` wrote.
 
         Parameters
         ----------
         path : str or path-like
             The file.
+        device : str, optional
+            As of other models; functional tensors compute on the CPU, wherever they are loaded.
 
         Returns
         -------
@@ -303,4 +305,4 @@ class FittedTensor(Regressor):
         StructKitError
             If the file is damaged, of another kind, or written by a newer version.
         """
-        return unpack(cls, read_archive(path, [cls.__name__])[1])
+        return unpack(cls, read_archive(path, [cls.__name__])[1], device)

@@ -11,7 +11,7 @@ ARRAYS = ("X_train", "y_train", "f_train", "X_test", "y_test", "f_test", "seen")
 
 def dense(**options):
     """Noise-free values on the whole grid of levels, in the order of increasing coordinates."""
-    tensor = sample_functional_tensor(20000, unseen=0.0, noise=0.0, random_state=3, **options)
+    tensor = sample_functional_tensor(20000, unseen=0.0, noise_ratio=0.0, random_state=3, **options)
     levels, index = zip(*(np.unique(x, return_inverse=True) for x in tensor.X_train.T), strict=True)
     grid = np.full([len(t) for t in levels], np.nan)
     grid[index] = tensor.f_train
@@ -57,7 +57,7 @@ def test_functions_are_draws_from_the_process():
 
 @pytest.mark.parametrize("truth", ["cp", "tucker", "bump"])
 def test_noise_has_its_share(truth):
-    s = sample_functional_tensor(20000, truth=truth, noise=0.3, n_test=20000, random_state=1)
+    s = sample_functional_tensor(20000, truth=truth, noise_ratio=0.3, n_test=20000, random_state=1)
     assert s.noise_std == pytest.approx(0.3 * s.f_train.std(), rel=1e-12)
     for noise in (s.y_train - s.f_train, s.y_test - s.f_test):
         # statistical: relative standard error of a standard deviation is sqrt(1 / 2n) = 0.005
@@ -106,7 +106,7 @@ def test_same_seed_same_tensor():
         ({"n_levels": (5, 0, 5)}, ValueError, "leaves a mode without levels"),
         ({"n_levels": (5, 5)}, ShapeError, "n_levels has 2 entries; expected 3"),
         ({"outliers": 1.5}, ValueError, "outliers=1.5; expected a share"),
-        ({"noise": float("nan")}, ValueError, "expected a finite number >= 0"),
+        ({"noise_ratio": float("nan")}, ValueError, "expected a finite number >= 0"),
         ({"rank": 0}, ValueError, "rank=0; expected a number >= 1"),
         ({"n_test": 0}, ValueError, "n_test=0; expected a number >= 1"),
         ({"n_modes": 0}, ValueError, "n_modes=0; expected a number >= 1"),

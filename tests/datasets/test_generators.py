@@ -129,7 +129,7 @@ def test_no_blocks_hide_nothing():
 
 
 def test_masks_repeat_with_their_seed():
-    assert np.array_equal(random_mask((9, 9), 0.5, 7), random_mask((9, 9), 0.5, 7))
+    assert np.array_equal(random_mask((9, 9), 0.5, random_state=7), random_mask((9, 9), 0.5, random_state=7))
     assert np.array_equal(*(block_mask((9, 9), n_blocks=3, size=2, random_state=7) for _ in range(2)))
 
 

@@ -280,7 +280,7 @@ def test_indefinite_is_refused() -> None:
 
 def test_unsettled_quadrature_warns() -> None:
     with pytest.warns(ConvergenceWarning, match="Lanczos"):
-        result = stochastic_logdet(np.diag(np.geomspace(1e-8, 1, 200)), random_state=0, max_steps=4)
+        result = stochastic_logdet(np.diag(np.geomspace(1e-8, 1, 200)), random_state=0, max_iter=4)
     assert not result.converged
 
 

@@ -45,7 +45,7 @@ def test_dense_grid_averages_and_finds_new_cells():
 
 @pytest.mark.parametrize("kind", ["cp", "tucker"])
 def test_masked_decompositions_fill_in_a_tensor_of_their_rank(kind):
-    s = sample_functional_tensor(3000, truth=kind, n_levels=12, unseen=0.0, noise=0.0, n_test=200, random_state=0)
+    s = sample_functional_tensor(3000, truth=kind, n_levels=12, unseen=0.0, noise_ratio=0.0, n_test=200, random_state=0)
     rank = 2 if kind == "cp" else (2, 2, 2)
     call = (peers.masked_cp if kind == "cp" else peers.masked_tucker)(s.X_train, 5 + s.y_train, s.X_test, rank, seed=1)
     # taking the mean out raises the rank by one: most of the variance is explained, not all

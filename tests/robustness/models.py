@@ -97,9 +97,9 @@ MODELS: dict[str, Problem] = {
     ),
     "KroneckerSBL": Problem(KroneckerSBL, BLOCK, block_answers),
     "SeparableSBL": Problem(SeparableSBL, BLOCK, block_answers),
-    "KroneckerOMP": Problem(lambda **options: KroneckerOMP(n_nonzero=2, **options), BLOCK, block_answers, False),
+    "KroneckerOMP": Problem(lambda **options: KroneckerOMP(n_nonzero=2, **options), BLOCK, block_answers),
     "SBL": Problem(lambda **options: SBL(max_iter=400, **options), VECTOR, vector_answers),
-    "OMP": Problem(lambda **options: OMP(n_nonzero=2, **options), VECTOR, vector_answers, False),
+    "OMP": Problem(lambda **options: OMP(n_nonzero=2, **options), VECTOR, vector_answers),
     "OrthogonalDictionary": Problem(
         lambda **options: OrthogonalDictionary(random_state=0, **options), (SAMPLES["X"],), atom_answers
     ),

@@ -103,7 +103,7 @@ def test_options_of_the_other_models(estimator, message):
 
 
 def test_options_of_the_classic_model():
-    with pytest.raises(ValueError, match="update='newton'; expected one of 'mackay', 'em'"):
+    with pytest.raises(ValueError, match="method='newton'; expected one of 'mackay', 'em'"):
         SBL("newton").fit(A, Y[:, 0])
     with pytest.raises(ShapeError, match=r"y has shape \(5,\)"):
         SBL().fit(A, np.ones(5))

@@ -27,7 +27,7 @@ CASES = {
     "matern52": (matern_sde(2.5, 0.7, 1.3), matern(2.5, 0.7, 1.3)),
     "constant": (constant_sde(2.0), lambda d: 2.0 + 0 * d),
     "white": (white_sde(1.5), lambda d: 1.5 * (d == 0)),
-    "periodic": (periodic_sde(2.3, 1.1, 1.5, 12), periodic(2.3, 1.1, 1.5)),
+    "periodic": (periodic_sde(1.1, 2.3, 1.5, 12), periodic(2.3, 1.1, 1.5)),
     "sum": (
         constant_sde(0.5) + matern_sde(1.5, 3.0, 2.0) + matern_sde(0.5, 0.2, 0.7),
         lambda d: 0.5 + matern(1.5, 3.0, 2.0)(d) + matern(0.5, 0.2, 0.7)(d),
@@ -41,7 +41,7 @@ CASES = {
         lambda d: matern(0.5, 2.0, 1.5)(d) * matern(1.5, 1.0, 0.8)(d),
     ),
     "quasi-periodic": (
-        quasi_periodic_sde(1.3, 1.2, 2.0, decay=5.0, nu=0.5, n_harmonics=10),
+        quasi_periodic_sde(1.2, 1.3, 2.0, decay=5.0, nu=0.5, n_harmonics=10),
         lambda d: periodic(1.3, 1.2, 2.0)(d) * matern(0.5, 5.0)(d),
     ),
 }

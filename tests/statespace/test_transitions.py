@@ -130,7 +130,7 @@ GENERAL = LinearSDE(MATRICES.F, MATRICES.L, MATRICES.Qc, MATRICES.H, MATRICES.Pi
         CASES["sum"][0],
         GENERAL,
         GENERAL + matern_sde(2.5) + GENERAL,
-        constant_sde() + matern_sde(0.5) * periodic_sde(2.0),
+        constant_sde() + matern_sde(0.5) * periodic_sde(period=2.0),
     ],
 )
 def test_parameter_gradient_reads_any_block_of_a_sum(sde, rng):
@@ -189,7 +189,7 @@ def test_algebra_of_models():
     assert (3.0 * total).H @ (3.0 * total).Pinf @ (3.0 * total).H == pytest.approx(9.0)
     assert np.array_equal(total.with_parameters(total.parameters).Pinf, total.Pinf)
     assert not total.Pinf.flags.writeable
-    assert quasi_periodic_sde(2.0, decay=3.0, nu=0.5, n_harmonics=2).n_states == 5
+    assert quasi_periodic_sde(period=2.0, decay=3.0, nu=0.5, n_harmonics=2).n_states == 5
 
 
 def test_series_of_the_periodic_kernel_leaves_out_what_it_says():

@@ -49,5 +49,5 @@ def test_score_is_the_coefficient_of_determination():
 
 
 def test_the_number_of_draws_is_positive():
-    with pytest.raises(ValueError, match="n_samples"):
+    with pytest.raises(ValueError, match="n = "):
         quick().fit(X, Y).sample(X, 0)

@@ -88,7 +88,7 @@ SDES = {
     "matern52": "matern52",
     "discrete": "discrete",
     "own": matern_sde(1.5, 2.0, 0.6),
-    "periodic": periodic_sde(3.0, 1.2, 0.8, 3),
+    "periodic": periodic_sde(1.2, 3.0, 0.8, 3),
 }
 
 

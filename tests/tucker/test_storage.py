@@ -13,8 +13,8 @@ NEW = np.random.default_rng(1).uniform(-0.3, 1.4, (20, 3))
 KERNELS = {
     "by name": "matern32",
     "per mode": ["matern12", "discrete", matern_sde(1.5, 0.4)],
-    "periodic": [periodic_sde(0.7, n_harmonics=2), "matern12", "matern12"],
-    "quasi-periodic": ["matern12", quasi_periodic_sde(0.7, n_harmonics=2), "matern12"],
+    "periodic": [periodic_sde(period=0.7, n_harmonics=2), "matern12", "matern12"],
+    "quasi-periodic": ["matern12", quasi_periodic_sde(period=0.7, n_harmonics=2), "matern12"],
 }
 
 
