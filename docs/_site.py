@@ -48,6 +48,7 @@ SECTIONS = {
     "structkit.plotting.grids": "Pictures",
     "structkit.plotting.dictionary": "Pictures",
     "structkit.plotting.tensors": "Pictures",
+    "structkit.plotting.pde": "Pictures",
     "structkit.orthogonal.polar": "Nearest orthogonal matrices",
     "structkit.dictionary.model": "Dictionaries",
     "structkit.dictionary.metrics": "Metrics",

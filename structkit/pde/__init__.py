@@ -1,5 +1,6 @@
 """Gaussian process solver for partial differential equations with high frequencies and several scales."""
 
+from structkit.pde.chebyshev import ChebyshevSolution, chebyshev_solve
 from structkit.pde.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
 from structkit.pde.operators import D, Operator, Parameter
 from structkit.pde.problem import PDE, Nonlinearity
@@ -7,6 +8,7 @@ from structkit.pde.solver import GPSolver
 
 __all__ = [
     "PDE",
+    "ChebyshevSolution",
     "D",
     "Dirichlet",
     "GPSolver",
@@ -17,4 +19,5 @@ __all__ = [
     "Parameter",
     "Periodic",
     "Robin",
+    "chebyshev_solve",
 ]

@@ -49,6 +49,7 @@ def unpack(cls: type[_T], values: Mapping[str, Any], device: str | None = None) 
             features = axis_features(lower, upper, ell, values[f"frequencies_{a}"])
             bases.append(AxisBasis(features, values["n_points"][a], values[f"from_features_{a}"]))
         model._expansion = Expansion(bases, values["coefficients"])
+        model.domain_ = [(lower, upper) for lower, upper in values["domain"]]
         model.frequencies_ = [b.features.frequencies for b in bases]
         model.lengthscale_ = list(values["lengthscales"])
         model.n_points_ = tuple(values["n_points"])

@@ -66,6 +66,8 @@ class GPSolver(Estimator):
         Root mean square of ``L u + N(u) - f`` off the collocation points, over that of its largest term.
     condition_residual_ : float
         Largest relative violation of a condition.
+    domain_ : list of (float, float)
+        Ends of each axis.
     frequencies_ : list of array
         Carriers of each axis.
     lengthscale_ : list of float
@@ -111,6 +113,7 @@ class GPSolver(Estimator):
     residual_: float
     equation_residual_: float
     condition_residual_: float
+    domain_: list[tuple[float, float]]
     frequencies_: list[np.ndarray]
     lengthscale_: list[float]
     n_points_: tuple[int, ...]
@@ -291,6 +294,7 @@ class GPSolver(Estimator):
         self._expansion = attempt.expansion
         self.residual_, self.equation_residual_ = attempt.error, attempt.residual
         self.condition_residual_ = attempt.mismatch
+        self.domain_ = [(b.features.lower, b.features.upper) for b in bases]
         self.frequencies_ = [b.features.frequencies for b in bases]
         self.lengthscale_ = [b.features.lengthscale for b in bases]
         self.n_points_ = tuple(b.n for b in bases)
