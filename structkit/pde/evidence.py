@@ -126,8 +126,8 @@ class _Conditioned:
 
     n: int
     exact: RowPosterior | None
+    rest: RowPosterior | None
     joint: RowPosterior
-    move: np.ndarray
 
     def slope(self, A: np.ndarray) -> np.ndarray:
         """Derivative of the log evidence with respect to all rows.
@@ -136,13 +136,13 @@ class _Conditioned:
         """
         joint, n = self.joint, self.n
         G = np.outer(joint.residual, joint.mean) - (A @ joint.root) @ joint.root.T
-        if self.exact is None:
+        if self.exact is None or self.rest is None:
             return G
-        first = self.exact
-        rest = scipy.linalg.solve_triangular(first.root, joint.root, check_finite=False)
-        learned = np.eye(len(rest)) - rest @ rest.T
+        first, rest = self.exact, self.rest
+        learned = np.eye(len(rest.mean)) - rest.root @ rest.root.T
+        move = first.root @ rest.mean
         G[:n] = (A[:n] @ first.root) @ learned @ first.root.T
-        G[:n] += np.outer(first.residual, self.move) - np.outer(A[:n] @ self.move, joint.mean)
+        G[:n] += np.outer(first.residual, move) - np.outer(A[:n] @ move, joint.mean)
         return G
 
 
@@ -199,13 +199,12 @@ class Evidence:
     def _condition(self, A: np.ndarray, b: np.ndarray) -> _Conditioned:
         n = self.n_exact
         if not n:
-            return _Conditioned(0, None, row_posterior(A, b), np.zeros(0))
+            return _Conditioned(0, None, None, row_posterior(A, b))
         first = row_posterior(A[:n], b[:n])
         rest = row_posterior(A[n:] @ first.root, first.residual_of(A[n:], b[n:]))
-        move = first.root @ rest.mean
-        mean = first.mean + move
+        mean = first.mean + first.root @ rest.mean
         joint = RowPosterior(mean, first.root @ rest.root, rest.log_evidence, b - A @ mean)
-        return _Conditioned(n, first, joint, move)
+        return _Conditioned(n, first, rest, joint)
 
     def _gradient(
         self, h: Hyperparameters, design: Design, A: np.ndarray, b: np.ndarray, G: np.ndarray, pull: np.ndarray
