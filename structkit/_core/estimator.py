@@ -31,11 +31,32 @@ class Estimator:
         ----------
         deep : bool, default True
             Accepted for scikit-learn; estimators here hold no nested estimators.
+
+        Returns
+        -------
+        params : dict
+            Arguments by name.
         """
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: object) -> Self:
-        """Change constructor arguments by name and return the estimator."""
+        """Change constructor arguments by name and return the estimator.
+
+        Parameters
+        ----------
+        **params : object
+            New values by name; they count from the next `fit`.
+
+        Returns
+        -------
+        self : estimator
+            The same estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no argument of that name.
+        """
         known = self._parameter_names()
         for name, value in params.items():
             if name not in known:

@@ -111,6 +111,11 @@ def random_mask(shape: Shape, hidden: float, *, random_state: RandomState = None
     mask : boolean array, shape `shape`
         True where observed.
 
+    Raises
+    ------
+    ValueError
+        If `hidden` is not between 0 and 1.
+
     Examples
     --------
     >>> from structkit.datasets import random_mask

@@ -331,5 +331,15 @@ class OrthogonalDictionary(CodeTransform):
             The file.
         device : str, optional
             Torch device, such as ``"cpu"``, for a model that was fitted on another. Default: the same one.
+
+        Returns
+        -------
+        model : OrthogonalDictionary
+            As it was saved: its answers are the same.
+
+        Raises
+        ------
+        StructKitError
+            If the file is damaged, incomplete, of another kind, or written by a newer version.
         """
         return unpack(cls, read_archive(path, ["OrthogonalDictionary"])[1], device)

@@ -67,11 +67,33 @@ class FreeCovariance:
         self.matrix = None if matrix is None else _checked_matrix(matrix)
 
     def with_matrix(self, matrix: np.ndarray) -> FreeCovariance:
-        """Return a covariance of the same rank with another matrix."""
+        """Return a covariance of the same rank with another matrix.
+
+        Parameters
+        ----------
+        matrix : numpy.ndarray, shape ``(n, n)``
+            Covariance between the levels, in squared units of the data.
+
+        Returns
+        -------
+        covariance : FreeCovariance
+            A new object.
+        """
         return FreeCovariance(self.rank, shrinkage=self.shrinkage, matrix=matrix)
 
     def pseudo_count(self, n: int) -> float:
-        """Weight of the prior in observations, for a matrix of `n` levels."""
+        """Return the weight of the prior for a matrix of some size.
+
+        Parameters
+        ----------
+        n : int
+            Number of levels.
+
+        Returns
+        -------
+        weight : float
+            In observations.
+        """
         return 0.1 * n if self.shrinkage is None else self.shrinkage
 
     def correlation(self) -> np.ndarray:
@@ -89,7 +111,18 @@ class FreeCovariance:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> FreeCovariance:
-        """Make the object that `to_dict` described."""
+        """Make the object that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            What `to_dict` returned.
+
+        Returns
+        -------
+        covariance : FreeCovariance
+            Equal to the one that was described.
+        """
         matrix = data["matrix"]
         return cls(data["rank"], shrinkage=data["shrinkage"], matrix=None if matrix is None else np.array(matrix))  # type: ignore[arg-type]
 

@@ -283,7 +283,18 @@ class GPyTorchKernel(Kernel):
     # ---- comparison and storage -----------------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """The gpytorch module."""
+        """Return the gpytorch module by name.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            Accepted for scikit-learn.
+
+        Returns
+        -------
+        params : dict
+            ``module``, a copy with the current hyperparameters.
+        """
         return {"module": self.module}
 
     def to_dict(self) -> dict[str, object]:

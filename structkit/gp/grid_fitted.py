@@ -198,5 +198,15 @@ class FittedGrid(Estimator):
             The file.
         device : str, optional
             Torch device, such as ``"cpu"``, for a model that was fitted on another. Default: the same one.
+
+        Returns
+        -------
+        model : GridGP
+            As it was saved: its answers are the same.
+
+        Raises
+        ------
+        StructKitError
+            If the file is damaged, incomplete, of another kind, or written by a newer version.
         """
         return unpack(cls, read_archive(path, ["GridGP"])[1], device)

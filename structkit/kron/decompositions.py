@@ -156,6 +156,13 @@ def kron_svd(factors: Sequence[Array]) -> KronSVD:
         Per factor the reduced `U`, the singular values `S` in descending order, and `Vh`, with
         ``factors[d] == U[d] * S[d] @ Vh[d]``.
 
+    Raises
+    ------
+    ShapeError
+        If there is no factor or one is no matrix.
+    NotFiniteError
+        If a factor holds NaN or infinity.
+
     Examples
     --------
     >>> import numpy as np
@@ -248,6 +255,11 @@ def kron_trace(factors: Sequence[Array]) -> Array:
     Returns
     -------
     scalar, or array with the batch shape
+
+    Raises
+    ------
+    ShapeError
+        If there is no factor or one is not square.
 
     Examples
     --------

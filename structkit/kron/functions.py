@@ -151,6 +151,11 @@ def svd(op: LinearOperator | Array) -> SVDResult:
     SVDResult
         ``(U, S, Vh)``, all operators: ``U @ S @ Vh`` is `op`.
 
+    Raises
+    ------
+    NotFiniteError
+        If a factor holds NaN or infinity.
+
     Notes
     -----
     As for `eigh`, gradients through singular vectors need distinct singular values; those of `lstsq` do not.
@@ -237,6 +242,11 @@ def diagonal(op: LinearOperator | Array) -> Array:
     -------
     array, shape ``(N,)``
 
+    See Also
+    --------
+    trace : its sum.
+    structkit.kron.kron_diag : of a list of factors.
+
     Examples
     --------
     >>> import numpy as np
@@ -256,6 +266,11 @@ def trace(op: LinearOperator | Array) -> Array:
     Returns
     -------
     float
+
+    See Also
+    --------
+    diagonal : what is summed.
+    structkit.kron.kron_trace : of a list of factors.
 
     Examples
     --------

@@ -118,7 +118,20 @@ class KronPlan:
         return tuple(f"{lane} {self.dtype.name}" for lane in _LANES)
 
     def workspace(self, lane: int, size: int) -> np.ndarray:
-        """Flat buffer of `size` elements belonging to this plan, this thread and `lane`."""
+        """Return a flat buffer that belongs to this plan and this thread.
+
+        Parameters
+        ----------
+        lane : int
+            Which of the buffers that a product uses at once.
+        size : int
+            Number of elements.
+
+        Returns
+        -------
+        buffer : numpy.ndarray, shape ``(size,)``
+            Kept for the next product, up to `keep_bytes`.
+        """
         buffers = self._local.__dict__
         name = self._lanes[lane]
         buffer = buffers.get(name)

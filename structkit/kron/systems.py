@@ -175,6 +175,13 @@ def lstsq(op: LinearOperator | Array, b: Array, *, rcond: float | None = None) -
     -------
     array, shape ``(N,)``, ``(N, k)`` or ``(..., N, k)``
 
+    Raises
+    ------
+    ShapeError
+        If `b` has another number of rows than `op`.
+    NotFiniteError
+        If `op` holds NaN or infinity.
+
     Examples
     --------
     >>> import numpy as np

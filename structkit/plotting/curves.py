@@ -155,6 +155,10 @@ def plot_kernel(
     -------
     ax : matplotlib.axes.Axes
 
+    See Also
+    --------
+    plot_correlation : a covariance without coordinates.
+
     Examples
     --------
     >>> import numpy as np

@@ -137,6 +137,11 @@ def plot_posterior_line(
     -------
     ax : matplotlib.axes.Axes
 
+    See Also
+    --------
+    plot_band : a mean and its band from arrays.
+    plot_grid_posterior : two axes at once.
+
     Examples
     --------
     >>> import numpy as np

@@ -101,6 +101,10 @@ def plot_evidence_trace(model: KroneckerSBL | SeparableSBL, *, ax: Axes | None =
     ax : matplotlib.axes.Axes
         A fall in the line is a new start of the search.
 
+    See Also
+    --------
+    plot_history : the trace of learning of other models.
+
     Examples
     --------
     >>> import numpy as np

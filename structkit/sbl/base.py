@@ -205,5 +205,15 @@ class SparseModel(Estimator):
             The file.
         device : str, optional
             Torch device, such as ``"cpu"``, for a model that was fitted on another. Default: the same one.
+
+        Returns
+        -------
+        model : estimator
+            As it was saved: its answers are the same.
+
+        Raises
+        ------
+        StructKitError
+            If the file is damaged, incomplete, of another kind, or written by a newer version.
         """
         return unpack(cls, read_archive(path, [cls.__name__])[1], device)

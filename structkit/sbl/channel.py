@@ -38,6 +38,11 @@ def steering_matrix(n_sensors: int, positions: np.ndarray) -> np.ndarray:
     A : numpy.ndarray, shape ``(n_sensors, k)``, complex
         Columns :math:`e^{j \pi u (0, 1, \dots)^T} / \sqrt{n}` of unit norm.
 
+    See Also
+    --------
+    irs_mimo : channels made of such responses.
+    refine_offgrid : directions between those of a grid.
+
     Examples
     --------
     >>> import numpy as np
@@ -82,11 +87,33 @@ class IRSChannel:
     channels: np.ndarray
 
     def estimate(self, model: SparseModel) -> np.ndarray:
-        """Channels ``(n_patterns, n_bs, n_ms)`` that a fitted model predicts."""
+        """Return the channels that a fitted model predicts.
+
+        Parameters
+        ----------
+        model : SparseModel
+            Fitted to `factors` and `y`.
+
+        Returns
+        -------
+        channels : numpy.ndarray, shape ``(n_patterns, n_bs, n_ms)``
+            Complex gains.
+        """
         return np.asarray(to_numpy(model.predict(self.outputs))).swapaxes(1, 2)  # type: ignore[arg-type]
 
     def nmse(self, estimate: Array) -> float:
-        """Normalised mean squared error of channels, mean over patterns."""
+        """Compute the normalised mean squared error of channels.
+
+        Parameters
+        ----------
+        estimate : array, shape ``(n_patterns, n_bs, n_ms)``
+            Estimated channels.
+
+        Returns
+        -------
+        error : float
+            Mean over patterns, dimensionless.
+        """
         guesses = np.asarray(to_numpy(estimate))
         return float(np.mean([nmse(g, h) for g, h in zip(guesses, self.channels, strict=True)]))
 
@@ -226,6 +253,11 @@ def compare_channel_estimators(
     -------
     reports : dict from name to ChannelReport
         In the order of `estimators`.
+
+    See Also
+    --------
+    irs_mimo : draw a channel.
+    symbol_error_rate : one of the measures.
 
     Examples
     --------

@@ -30,6 +30,13 @@ def nmse(estimate: Array, truth: Array) -> float:
     error : float
         Dimensionless; 0 is perfect, 1 is what zeros would have.
 
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+    ValueError
+        If `truth` is zero everywhere.
+
     Examples
     --------
     >>> import numpy as np
@@ -64,6 +71,11 @@ def support_recovery_rate(
     -------
     rate : float
         Between 0 and 1.
+
+    Raises
+    ------
+    ShapeError
+        If shapes or numbers of modes differ.
 
     Examples
     --------
@@ -116,6 +128,11 @@ def symbol_error_rate(
     -------
     rate : float
         Between 0 and 1; 0.75 is guessing.
+
+    Raises
+    ------
+    ShapeError
+        If the channels have different shapes.
 
     Examples
     --------

@@ -244,6 +244,16 @@ class OMP(Regressor):
             The file.
         device : str, optional
             Torch device for a model that was fitted on another. Default: the same one.
+
+        Returns
+        -------
+        model : OMP
+            As it was saved: its answers are the same.
+
+        Raises
+        ------
+        StructKitError
+            If the file is damaged, incomplete, of another kind, or written by a newer version.
         """
         return unpack(cls, read_archive(path, ["OMP"])[1], device)  # type: ignore[return-value]
 

@@ -44,6 +44,11 @@ def term_variances(sde: LinearSDE) -> np.ndarray:
     variances : array, shape ``(P,)``
         One for each term; for a model that is no sum, its variance.
 
+    See Also
+    --------
+    LinearSDE : the process.
+    log_likelihood : learn the variances from data.
+
     Examples
     --------
     >>> from structkit.statespace import constant_sde, matern_sde

@@ -354,6 +354,16 @@ class Kernel(Parametrised):
     def from_dict(data: Mapping[str, object]) -> Kernel:
         """Rebuild a kernel from the output of `to_dict`.
 
+        Parameters
+        ----------
+        data : mapping
+            What `to_dict` returned.
+
+        Returns
+        -------
+        kernel : Kernel
+            Equal to the one that was described.
+
         Examples
         --------
         >>> from structkit.gp import Kernel, Matern

@@ -113,15 +113,48 @@ class _Combination(Stationary):
         )
 
     def fix(self, *names: str) -> Self:
-        """Return the kernel with some (default: all) hyperparameters held constant; ``"k1"`` means a whole term."""
+        """Return the kernel with some hyperparameters held constant.
+
+        Parameters
+        ----------
+        *names : str
+            ``"k1__lengthscale"``, or ``"k1"`` for a whole term. Without names, all.
+
+        Returns
+        -------
+        kernel : Kernel
+            A copy; kernels are values.
+        """
         return self._toggled("fix", names)
 
     def free(self, *names: str) -> Self:
-        """Return the kernel with some (default: all) hyperparameters free to be learned again."""
+        """Return the kernel with some hyperparameters free to be learned again.
+
+        Parameters
+        ----------
+        *names : str
+            Names as in `fix`. Without names, all.
+
+        Returns
+        -------
+        kernel : Kernel
+            A copy; kernels are values.
+        """
         return self._toggled("free", names)
 
     def with_bounds(self, **limits: Bounds) -> Self:
-        """Return the kernel with limits ``k1__name=(low, high)`` on hyperparameters, in natural units."""
+        """Return the kernel with limits on hyperparameters.
+
+        Parameters
+        ----------
+        **limits : tuple of two float
+            ``k1__name=(low, high)``, in natural units (not logarithms).
+
+        Returns
+        -------
+        kernel : Kernel
+            A copy; kernels are values.
+        """
         kernels = list(self.kernels)
         for name, limit in limits.items():
             part = next(i for i, p in enumerate(self._split([name])) if p is not None)
@@ -136,7 +169,18 @@ class _Combination(Stationary):
         raise NotImplementedError
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Terms as ``k1``, ``k2``, ...; `deep` adds their parameters as ``k1__variance``."""
+        """Return the terms as ``k1``, ``k2``, ...
+
+        Parameters
+        ----------
+        deep : bool, default True
+            Add their parameters as ``k1__variance``.
+
+        Returns
+        -------
+        params : dict
+            Terms and parameters by name.
+        """
         out: dict[str, object] = {f"k{i}": k for i, k in enumerate(self.kernels, 1)}
         if deep:
             for i, k in enumerate(self.kernels, 1):
@@ -144,7 +188,18 @@ class _Combination(Stationary):
         return out
 
     def set_params(self, **params: object) -> Self:
-        """Change terms (``k1=...``) or their hyperparameters (``k1__variance=...``) in place and return the kernel."""
+        """Change terms or their hyperparameters in place and return the kernel.
+
+        Parameters
+        ----------
+        **params : object
+            Terms (``k1=...``) or hyperparameters (``k1__variance=...``).
+
+        Returns
+        -------
+        self : Kernel
+            The same kernel, changed.
+        """
         kernels = [k._copy() for k in self.kernels]
         for name, value in params.items():
             part = next(i for i, p in enumerate(self._split([name])) if p is not None)

@@ -159,6 +159,11 @@ class Parametrised:
             New values, as in `theta`. A torch tensor makes the hyperparameters torch scalars on its graph, so that
             gradients reach `theta`.
 
+        Returns
+        -------
+        kernel : Kernel
+            A copy; kernels are values.
+
         Examples
         --------
         >>> from structkit.gp import SquaredExponential
@@ -218,6 +223,11 @@ class Parametrised:
             Names as in `get_params`, such as ``"lengthscale"``, ``"frequencies"`` (all), ``"frequencies[0]"`` (one),
             ``"k1__lengthscale"`` or ``"k1"`` in sums and products. Without names, all are fixed.
 
+        Returns
+        -------
+        kernel : Kernel
+            A copy; kernels are values.
+
         Examples
         --------
         >>> from structkit.gp import SquaredExponential
@@ -227,11 +237,32 @@ class Parametrised:
         return self._copy(_fixed=self._fixed | self._selected(names))
 
     def free(self, *names: str) -> Self:
-        """Return the kernel with some (default: all) hyperparameters free to be learned again."""
+        """Return the kernel with some hyperparameters free to be learned again.
+
+        Parameters
+        ----------
+        *names : str
+            Names as in `fix`. Without names, all.
+
+        Returns
+        -------
+        kernel : Kernel
+            A copy; kernels are values.
+        """
         return self._copy(_fixed=self._fixed - self._selected(names))
 
     def with_bounds(self, **limits: Bounds) -> Self:
-        """Return the kernel with limits ``name=(low, high)`` on hyperparameters, in natural units (not logarithms).
+        """Return the kernel with limits on hyperparameters.
+
+        Parameters
+        ----------
+        **limits : tuple of two float
+            ``name=(low, high)``, in natural units (not logarithms).
+
+        Returns
+        -------
+        kernel : Kernel
+            A copy; kernels are values.
 
         Examples
         --------
@@ -271,7 +302,18 @@ class Parametrised:
     # ---- comparison and storage -----------------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Constructor arguments by name, as in scikit-learn; `deep` adds those of nested kernels (``k1__variance``)."""
+        """Return the constructor's arguments by name, as in scikit-learn.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            Add those of nested kernels (``k1__variance``).
+
+        Returns
+        -------
+        params : dict
+            Arguments by name.
+        """
         out: dict[str, object] = {name: getattr(self, name) for name in (*self._config, *(s.name for s in self._specs))}
         return out
 
@@ -280,6 +322,16 @@ class Parametrised:
 
         It exists for scikit-learn's nested parameters (``model.set_params(kernel__variance=2.0)``); prefer
         `with_theta`.
+
+        Parameters
+        ----------
+        **params : object
+            New values by name.
+
+        Returns
+        -------
+        self : Kernel
+            The same kernel, changed.
         """
         current = self.get_params(deep=False)
         unknown = sorted(set(params) - set(current))

@@ -276,7 +276,7 @@ class LinearOperator:
         return self + (-other) if isinstance(other, LinearOperator) else NotImplemented
 
     # ---- dense values -------------------------------------------------------------------------------
-    def to_dense(self, max_bytes: int | None = None) -> Array:
+    def to_dense(self, *, max_bytes: int | None = None) -> Array:
         """Return the dense matrix.
 
         Parameters

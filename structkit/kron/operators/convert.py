@@ -23,6 +23,13 @@ def as_operator(x: object) -> LinearOperator:
     -------
     LinearOperator
 
+    Raises
+    ------
+    TypeError
+        If `x` holds no numbers.
+    ShapeError
+        If `x` has another number of axes than two.
+
     Examples
     --------
     >>> import numpy as np
