@@ -39,6 +39,7 @@ $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(PY)
 demo: $(VENV)/.stamp-base  ## every model on its first real job; tables, and figures in demo_output/
 	@mkdir -p demo_output
 	$(PY) examples/gp/demo_indian_pines.py --output demo_output
+	$(PY) examples/pde/demo_pde.py --output demo_output
 	$(PY) examples/tucker/demo_beijing.py --output demo_output
 	$(PY) examples/sbl/demo_sbl.py --output demo_output
 	$(PY) examples/dictionary/demo_dictionary.py --output demo_output

@@ -72,6 +72,7 @@ SECTIONS = {
 EXAMPLES = ("plot_grid_regression", "plot_missing_cells", "plot_free_covariance", "plot_hyperspectral")
 EXAMPLES += ("plot_gpytorch_kernels", "plot_uncertainty_checks", "plot_kernels")
 EXAMPLES += ("plot_trend_and_season", "plot_many_points")
+EXAMPLES += ("plot_high_frequency", "plot_waves_and_heat", "plot_nonlinear", "plot_three_dimensions")
 EXAMPLES += ("plot_beijing", "plot_known_functions", "plot_unseen_coordinates", "plot_tensorly", "plot_outliers")
 EXAMPLES += ("plot_streaming",)
 EXAMPLES += (
@@ -83,8 +84,8 @@ EXAMPLES += (
     "plot_torch_gradients",
 )
 EXAMPLES += ("plot_streaming_recovery", "plot_image_patches", "plot_drift", "plot_stream_outliers")
-LANDING = ("plot_hyperspectral", "plot_missing_cells", "plot_beijing", "plot_billion_unknowns")
-LANDING += ("plot_streaming_recovery", "plot_image_patches", "plot_trend_and_season", "plot_products", "plot_solve")
+LANDING = ("plot_hyperspectral", "plot_missing_cells", "plot_high_frequency", "plot_beijing", "plot_billion_unknowns")
+LANDING += ("plot_streaming_recovery", "plot_trend_and_season", "plot_nonlinear", "plot_products")
 
 
 class ExampleOrder:

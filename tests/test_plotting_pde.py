@@ -1,0 +1,58 @@
+"""Pictures of solved equations show the numbers they are given."""
+
+import numpy as np
+import pytest
+
+from structkit import NotFittedError, ShapeError
+from structkit.pde import PDE, D, Dirichlet, GPSolver
+from structkit.plotting import plot_carriers, plot_field, plot_solution
+
+
+def wave(x):
+    return np.sin(100 * x)
+
+
+@pytest.fixture(scope="module")
+def line():
+    return GPSolver().fit(PDE(D(0, 2), domain=[(0, 6)], source=lambda x: -1e4 * wave(x), conditions=Dirichlet(wave)))
+
+
+@pytest.fixture(scope="module")
+def cube():
+    laplace = D(0, 2) + D(1, 2) + D(2, 2)
+    return GPSolver().fit(PDE(laplace, domain=[(0, 1)] * 3, source=lambda x, y, z: 0 * x, conditions=Dirichlet(1.0)))
+
+
+def test_line_and_error(line):
+    ax = plot_solution(line, n=50)
+    x, y = ax.lines[0].get_data()
+    np.testing.assert_allclose(y, wave(x), atol=1e-7)
+    error = plot_solution(line, exact=wave, n=50).lines[0].get_ydata()
+    assert np.abs(error).max() < 1e-7
+
+
+def test_slices_of_a_cube(cube):
+    ax = plot_solution(cube, n=9)
+    assert ax.get_title() == "x3 = 0.5"
+    np.testing.assert_allclose(ax.collections[0].get_array(), 1.0, atol=1e-8)
+    ax = plot_solution(cube, at=(0.25, None, 0.5), n=9)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), 1.0, atol=1e-8)
+    with pytest.raises(ShapeError, match="one or two of them None"):
+        plot_solution(cube, at=(None, None, None))
+
+
+def test_carriers(line):
+    ax = plot_carriers(line)
+    f, amplitude = ax.lines[0].get_data()
+    assert abs(f[np.argmax(amplitude)] - 100 / (2 * np.pi)) < 0.2
+    drawn = [h.get_xdata()[0] for h in ax.lines[1:]]
+    np.testing.assert_array_equal(drawn, line.frequencies_[0])
+    with pytest.raises(ShapeError, match="1 axes"):
+        plot_carriers(line, axis=1)
+
+
+def test_bad_input():
+    with pytest.raises(NotFittedError, match="call fit"):
+        plot_solution(GPSolver())
+    with pytest.raises(ShapeError, match="one or two axes"):
+        plot_field([np.arange(3.0)], np.zeros((3, 3)))
