@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from _parameters import write_parameters
 from _site import write_api_pages, write_cards, write_changelog, write_demo, write_rules
 
 import structkit
@@ -99,4 +100,5 @@ autosummary_generate = sorted(str(p.relative_to(HERE)) for p in (HERE / "generat
 write_cards(HERE.parent / "examples", HERE / "generated" / "cards.inc")
 write_demo(HERE / "_static" / "demo.png", HERE / "generated" / "demo.inc")
 write_rules(HERE / "generated" / "rules.inc")
+write_parameters(HERE / "generated" / "parameters.inc")
 write_changelog(HERE.parent / "CHANGELOG.md", HERE / "generated" / "changelog.inc")
