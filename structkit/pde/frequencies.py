@@ -19,8 +19,10 @@ MAX_CARRIERS = 12
 # Features whose part outside of the others is below this share of the largest one would fit rounding errors.
 _RANK = 1e-12
 _PADDING = 8
-# Samples per fibre: doubled until the upper part of the spectrum is empty.
+# Intervals between the samples of a fibre: as few as leave no more than this share of the power to the upper half of
+# the spectrum.
 _FEWEST, _MOST = 512, 8192
+_EMPTY = 1e-8
 # Geometric over arithmetic mean of a power spectrum: 0.56 for white noise, below 1e-3 for jumps, tiny for waves.
 _FLAT = 0.05
 # Lines below this share of what the conditions make the source to be, and not resolved, are rounding.
@@ -116,31 +118,30 @@ class _Spectrum:
 
 
 def fibres(problem: PDE, axis: int, rng: np.random.Generator) -> np.ndarray:
-    """Samples along one axis of the source and of the conditions, shape ``(n, c)``, fine enough to resolve them.
+    """Samples along one axis of the source and of the conditions, shape ``(n, c)``, as many as resolve them.
 
-    Lines of rounding errors, as of a source that vanishes but for them, are left out.
+    Lines of rounding errors, as of a source that vanishes but for them, are left out. The finest samples decide what
+    resolves: coarse ones show a fast wave as a slow one.
     """
     from_source, from_conditions = _source_lines(problem, axis, rng), _condition_lines(problem, axis, rng)
-    lines = [*from_source, *from_conditions]
-    data = _data_size(problem)
-    sizes = np.repeat([problem.operator_size * data, data], [len(from_source), len(from_conditions)])
+    x = np.linspace(*problem.domain[axis], _MOST + 1)
+    columns = np.stack([line(x) for line in (*from_source, *from_conditions)] or [np.zeros(len(x))], axis=1)
+    power = _power(columns)
+    if not _resolved(power, _MOST):
+        data = _data_size(problem)
+        sizes = np.repeat([problem.operator_size * data, data], [len(from_source), len(from_conditions)])
+        rough = power[_MOST // 4 :].sum(axis=0) > _EMPTY * power.sum(axis=0)
+        noise = _is_noise(columns) | (rough & (np.abs(columns).max(axis=0) < _TINY * sizes))
+        columns, power = columns[:, ~noise], power[:, ~noise]
     n = _FEWEST
-    while True:
-        x = np.linspace(*problem.domain[axis], n)
-        columns = np.stack([line(x) for line in lines], axis=1) if lines else np.zeros((n, 0))
-        if _resolved(columns):
-            return columns
-        if n >= _MOST:
-            noise = _is_noise(columns) | (np.abs(columns).max(axis=0) < _TINY * sizes)
-            if not noise.any():
-                return columns
-            lines, sizes, n = (
-                [line for line, drop in zip(lines, noise, strict=True) if not drop],
-                sizes[~noise],
-                _FEWEST,
-            )
-        else:
-            n *= 2
+    while n < _MOST and not _resolved(power, n):
+        n *= 2
+    return columns[:: _MOST // n]
+
+
+def _resolved(power: np.ndarray, n: int) -> bool:
+    """Whether `n` samples leave the upper half of the spectrum of each column nearly empty."""
+    return bool(np.all(power[n // 4 :].sum(axis=0) <= _EMPTY * power.sum(axis=0)))
 
 
 def _data_size(problem: PDE) -> float:
@@ -153,12 +154,6 @@ def _data_size(problem: PDE) -> float:
                 face = [x[[0 if side == "lower" else -1]] if a == axis else x for a, x in enumerate(coords)]
                 size = max(size, float(np.abs(values_on(c.value, face, type(c).__name__)).max()))  # type: ignore[attr-defined]
     return size
-
-
-def _resolved(columns: np.ndarray) -> bool:
-    """Whether the upper half of every spectrum is nearly empty."""
-    power = _power(columns)
-    return bool(np.all(power[len(power) // 2 :].sum(axis=0) <= 1e-8 * power.sum(axis=0)))
 
 
 def _is_noise(columns: np.ndarray) -> np.ndarray:
