@@ -13,7 +13,7 @@ from structkit.pde.conditions import Periodic, values_on
 from structkit.pde.features import CUTOFF, axis_features
 from structkit.pde.problem import PDE
 
-__all__ = ["companions", "discover_frequencies", "fibres"]
+__all__ = ["companions", "discover_frequencies", "fibres", "has_no_lines"]
 
 MAX_CARRIERS = 12
 # Features whose part outside of the others is below this share of the largest one would fit rounding errors.
@@ -41,6 +41,7 @@ def discover_frequencies(
     tol: float = 1e-10,
     max_carriers: int = MAX_CARRIERS,
     cutoff: float = CUTOFF,
+    is_noise: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Return the carriers that evenly spaced samples need besides a smooth envelope.
 
@@ -59,14 +60,17 @@ def discover_frequencies(
         Most carriers, the frequency 0 included.
     cutoff : float
         As for `axis_features`.
+    is_noise : callable, optional
+        Which columns hold no carriers. Default: those with a flat spectrum, as if rounding were the only noise;
+        `has_no_lines` looks for carriers in measurements.
 
     Returns
     -------
     frequencies : numpy.ndarray
         Ascending, in cycles per unit, 0 first.
     """
-    n = len(columns)
-    columns = columns[:, ~_is_noise(columns)]
+    n, is_noise = len(columns), is_noise or _is_noise
+    columns = columns[:, ~is_noise(columns)]
     residual = columns / np.linalg.norm(columns, axis=0)
     found, basis = [0.0], np.empty((n, 0))
     if not residual.size:
@@ -82,7 +86,7 @@ def discover_frequencies(
         sizes.append(float(np.sqrt(np.mean(np.sum(residual**2, axis=0)))))
         if len(sizes) > 4 and sizes[-1] > (1 - _WORTH) * sizes[-3]:
             return np.sort(found[:-2])
-        left = residual[:, ~_is_noise(residual)]
+        left = residual[:, ~is_noise(residual)]
         if sizes[-1] < tol or len(found) >= max_carriers or basis.shape[1] > 0.8 * n or not left.size:
             return np.sort(found)
         peak = spectrum.peak(left, found)
@@ -163,6 +167,13 @@ def _is_noise(columns: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         flat = np.exp(np.mean(np.log(power), axis=0))
     return np.asarray(flat >= _FLAT * mean)
+
+
+def has_no_lines(columns: np.ndarray) -> np.ndarray:
+    """Which columns have no peak in their spectrum that white noise would have in one of a hundred cases only."""
+    power = _power(columns)
+    noise = np.median(power, axis=0) / math.log(2)  # of exponentially distributed powers, the mean
+    return np.asarray(power.max(axis=0) <= noise * math.log(len(power) / 0.01))
 
 
 def _power(columns: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from structkit.pde.basis import AxisBasis
 from structkit.pde.evidence import Evidence, Hyperparameters, Settings, prior_roots
 from structkit.pde.expansion import Expansion
 from structkit.pde.features import axis_features
-from structkit.pde.frequencies import companions, discover_frequencies, fibres
+from structkit.pde.frequencies import companions, discover_frequencies, fibres, has_no_lines
 from structkit.pde.knowns import knowns_of
 from structkit.pde.learning import (
     Objective,
@@ -145,7 +145,9 @@ class _Learner:
             found = []
             for axis, (a, b) in enumerate(self.problem.domain):
                 lines = _lines(self.problem, axis, np.random.default_rng(self.search.seed))
-                found.append(discover_frequencies(lines, a, b, ratio * (b - a), tol=1e-6, cutoff=DISCOVERY))
+                ell = ratio * (b - a)
+                test = None if np.all(self.search.noise_var == 0) else has_no_lines  # type: ignore[comparison-overlap]
+                found.append(discover_frequencies(lines, a, b, ell, tol=1e-6, cutoff=DISCOVERY, is_noise=test))
             found = companions(_with_values(self.problem, values), found)
         return found
 
