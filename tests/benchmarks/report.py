@@ -19,6 +19,7 @@ TITLES = {
     "gridgp": "Gaussian processes on grids",
     "kernels": "Covariance kernels",
     "operators": "Operators",
+    "pde": "Differential equations",
     "products": "Kronecker products",
     "sbl": "Kronecker sparse Bayesian learning",
     "solvers": "Solves, determinants and evidence",
