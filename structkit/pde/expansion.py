@@ -20,7 +20,7 @@ _CHUNK = 20_000_000
 
 @dataclass(frozen=True)
 class Expansion:
-    """Basis functions of each axis and their coefficients, shape ``(r_1, ..., r_D)``."""
+    """Basis functions of each axis and their coefficients, shape ``(r_1, ..., r_D)``; more axes are more functions."""
 
     bases: Sequence[AxisBasis]
     coefficients: np.ndarray
@@ -32,21 +32,22 @@ class Expansion:
             multi_mode_product(
                 self.coefficients,
                 [b.at(c, orders.get(a, 0)) for a, (b, c) in enumerate(zip(self.bases, coords, strict=True))],
+                modes=range(len(self.bases)),
             )
         )
 
     def at(self, points: np.ndarray, orders: Mapping[int, int] | None = None) -> np.ndarray:
         """Values of a derivative at scattered points ``(n, D)``."""
         orders = orders or {}
-        step = max(_CHUNK // max(self.coefficients[..., 0].size, 1), 1)
-        out = np.empty(len(points))
+        step = max(_CHUNK // max(self.coefficients[0].size, 1), 1)
+        out = np.empty((len(points), *self.coefficients.shape[len(self.bases) :]))
         for start in range(0, len(points), step):
             part = points[start : start + step]
             value = self.bases[0].at(part[:, 0], orders.get(0, 0)) @ self.coefficients.reshape(self.bases[0].rank, -1)
             for a, basis in enumerate(self.bases[1:], 1):
                 rows = basis.at(part[:, a], orders.get(a, 0))
                 value = np.einsum("nr,nrk->nk", rows, value.reshape(len(part), basis.rank, -1))
-            out[start : start + step] = value[:, 0]
+            out[start : start + step] = value.reshape(len(part), *out.shape[1:])
         return out
 
     def operated(self, op: Operator, coords: Sequence[np.ndarray]) -> np.ndarray:

@@ -154,7 +154,9 @@ def _mercer(ratio: float) -> tuple[np.ndarray, np.ndarray]:
     k = np.arange(math.ceil(c + 14 * math.sqrt(c) + 60))
     logs = k * np.log(math.sqrt(c) * np.abs(t))[:, None] - 0.5 * gammaln(k + 1.0) - 0.5 * c * t[:, None] ** 2
     G = np.exp(logs) * np.where(k % 2, np.sign(t)[:, None], 1.0)
-    test = (w[:, None] * P).T
+    # Least squares, not sums with the weights: these are not exact enough for functions that are large at the ends.
+    Q, R = scipy.linalg.qr(np.sqrt(w)[:, None] * P, mode="economic")
+    test = scipy.linalg.solve_triangular(R, Q.T * np.sqrt(w))
     vectors, values, right = scipy.linalg.svd(test @ G, full_matrices=False)
     slope = test @ (G * (c * t[:, None] ** 2 - k))
     return norms[:, None] * vectors * values, norms[:, None] * (slope @ right.T)

@@ -13,7 +13,7 @@ from structkit.pde.observations import Observations
 from structkit.pde.problem import PDE
 from structkit.pde.rows import Block, RowTerm
 
-__all__ = ["SOURCE", "Knowns", "knowns_of"]
+__all__ = ["EXACT", "SOURCE", "Knowns", "knowns_of"]
 
 # Name of the noise of the source.
 SOURCE = "source"

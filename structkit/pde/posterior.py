@@ -16,7 +16,7 @@ from structkit.pde.evidence import Evidence, Hyperparameters, Settings, prior_ro
 from structkit.pde.expansion import Expansion
 from structkit.pde.features import axis_features
 from structkit.pde.frequencies import companions, discover_frequencies, fibres, has_no_lines
-from structkit.pde.knowns import knowns_of
+from structkit.pde.knowns import EXACT, knowns_of
 from structkit.pde.learning import (
     Objective,
     Optimum,
@@ -106,6 +106,12 @@ class PosteriorFit:
         Whether the ascent ended by itself.
     n_iter : int
         Its steps.
+    residual : float
+        Root mean square of the standard deviation over that of the mean.
+    equation_residual : float
+        Root mean square of ``L u - f`` at the points of the source over that of its largest term.
+    condition_residual : float
+        Largest violation of a condition over the size of its data.
     """
 
     expansion: Expansion
@@ -115,6 +121,9 @@ class PosteriorFit:
     log_evidence: float
     converged: bool
     n_iter: int
+    residual: float
+    equation_residual: float
+    condition_residual: float
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,27 @@ def fit_posterior(
         objective.evidence.value(mode),
         optimum.converged,
         optimum.n_iter,
+        *_residuals(learner, expansion, covariance, mode.parameters),
     )
+
+
+def _residuals(
+    learner: _Learner, mean: Expansion, root: np.ndarray, values: Mapping[str, float]
+) -> tuple[float, float, float]:
+    """Relative size of the standard deviation, residual of the equation, violation of conditions."""
+    source, *others = learner.knowns.blocks
+    points = source.terms[0].points
+    spread = float(np.sqrt(np.mean(np.sum(Expansion(mean.bases, root).at(points[:: len(points) // 500 + 1]) ** 2, -1))))
+    size = float(np.sqrt(np.mean(mean.at(points) ** 2)))
+    terms = [t.factor(values) * mean.at(t.points, dict(t.orders)) for t in source.terms]
+    largest = max(float(np.linalg.norm(v)) for v in [*terms, source.values])
+    equation = float(np.linalg.norm(sum(terms) - source.values)) / (largest or 1.0)
+    violated = 0.0
+    for block in others:
+        if block.exact:
+            found = sum(t.factor(values) * mean.at(t.points, dict(t.orders)) for t in block.terms)
+            violated = max(violated, float(np.max(np.abs(found - block.values) * EXACT / block.scale)))
+    return spread / (size or 1.0), equation, violated
 
 
 def _starts(learner: _Learner) -> list[_Start]:
