@@ -84,6 +84,7 @@ EXAMPLES += (
     "plot_torch_gradients",
 )
 EXAMPLES += ("plot_streaming_recovery", "plot_image_patches", "plot_drift", "plot_stream_outliers")
+EXAMPLES += ("plot_xarray", "plot_model_search", "plot_gpytorch_model", "plot_tensorly_backend")
 LANDING = ("plot_hyperspectral", "plot_missing_cells", "plot_high_frequency", "plot_beijing", "plot_billion_unknowns")
 LANDING += ("plot_streaming_recovery", "plot_trend_and_season", "plot_nonlinear", "plot_products")
 
