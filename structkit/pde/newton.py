@@ -1,4 +1,4 @@
-"""Newton's method for nonlinear equations: GMRES steps, line search, and continuation where it fails from afar."""
+"""Newton's method for nonlinear equations: GMRES steps, line search, and two detours where it fails from afar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from structkit.pde.system import System, evaluate, project
 __all__ = ["NewtonResult", "solve_nonlinear"]
 
 _SHORTEST = 2.0**-12
-_CONTINUATION = 24  # most problems on the way from the linear to the nonlinear one
+# Most problems on the way from the linear to the nonlinear one, and Newton steps for each of them but the last.
+_CONTINUATION = 24
+_FOLLOWING_STEPS = 12
+# Steps in pseudo-time; the residual, relative to the terms, from which on Newton's method takes over.
+_PSEUDO_STEPS = 80
+_NEAR = 1e-3
 # A residual of this size, relative to the terms, is rounding.
 _SETTLED = 1e-12
 
@@ -65,7 +70,7 @@ class _Equation:
 
     def derivative(self, C: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
         """Derivative of the nonlinear part as a map of coefficients, and its average slope in the solution itself."""
-        slopes = self.nonlinearity.slopes(self.values(C))
+        slopes = self.slopes(C)
         shift = sum(
             float(np.mean(s))
             for s, o in zip(slopes, self.nonlinearity.operators, strict=True)
@@ -79,6 +84,22 @@ class _Equation:
 
         return product, self.strength * shift
 
+    def step(self, C: np.ndarray, r: np.ndarray, tol: float, rate: float = 0.0) -> np.ndarray:
+        """Newton step for a residual, with `rate` times the identity added to the derivative."""
+        product, shift = self.derivative(C)
+        free = FreeSystem(self.system, self.constraints, shift + rate)
+        extra = (lambda d: product(d) + rate * d) if rate else product
+        return free.expand(free.solve(r, extra, tol=tol))
+
+    def steepest(self, C: np.ndarray) -> float:
+        """Largest slope of the nonlinearity."""
+        return max(float(np.abs(s).max()) for s in self.slopes(C))
+
+    def slopes(self, C: np.ndarray) -> list[np.ndarray]:
+        """Derivatives of the nonlinearity with respect to its arguments on the grid."""
+        with np.errstate(all="ignore"):
+            return self.nonlinearity.slopes(self.values(C))
+
 
 def solve_nonlinear(
     system: System,
@@ -89,15 +110,63 @@ def solve_nonlinear(
     max_iter: int,
     report: Callable[[float], bool],
 ) -> NewtonResult:
-    """Solve from a start that obeys the conditions; by continuation in the strength of the nonlinearity if need be."""
+    """Solve from a start that obeys the conditions.
+
+    Where Newton's method fails, it starts again from where pseudo-time leads [1]_, and failing this follows the
+    solution as the nonlinearity grows from nothing to its strength.
+
+    References
+    ----------
+    .. [1] Kelley, Keyes, "Convergence analysis of pseudo-transient continuation", SIAM J. Numer. Anal. 35, 1998.
+    """
     equation = _Equation(system, constraints, f, nonlinearity)
     result = _newton(equation, start, max_iter, report)
     if result.converged:
         return result
+    later = _pseudo_time(equation, start)
+    if later is not None:
+        again = _newton(equation, later, max_iter, report)
+        if again.converged:
+            return NewtonResult(again.coefficients, True, result.n_iter + again.n_iter)
+    return _continuation(equation, start, result, max_iter, report)
+
+
+def _pseudo_time(equation: _Equation, C: np.ndarray) -> np.ndarray | None:
+    """Follow ``u' = -(L u + N(u) - f)``, or its reverse, by implicit steps that grow as the residual falls.
+
+    Only where the linear part is stable in one of the directions. Returns None if no solution comes near.
+    """
+    values = FreeSystem(equation.system, equation.constraints).solver.eigenvalues.real
+    sign = np.sign(values.sum())
+    if np.any(sign * values < -1e-9 * np.abs(values).max()):
+        return None
+    r, size = equation.residual(C)
+    norm, rate = float(np.linalg.norm(r)), equation.steepest(C)
+    for _ in range(_PSEUDO_STEPS):
+        if not (math.isfinite(norm) and math.isfinite(rate)):
+            return None
+        if norm <= _NEAR * size:
+            return C
+        trial = C - equation.step(C, r, 1e-4, sign * rate)
+        r_new, size_new = equation.residual(trial)
+        new = float(np.linalg.norm(r_new))
+        if not new < 2 * norm:
+            rate *= 4
+            continue
+        rate *= min(max(new / norm, 0.2), 2.0)
+        C, r, norm, size = trial, r_new, new, size_new
+    return None
+
+
+def _continuation(
+    equation: _Equation, start: np.ndarray, result: NewtonResult, max_iter: int, report: Callable[[float], bool]
+) -> NewtonResult:
+    """Follow the solution from the linear to the nonlinear equation."""
     C, done, step, n_iter = start, 0.0, 0.25, result.n_iter
     for _ in range(_CONTINUATION):
         equation.strength = min(done + step, 1.0)
-        trial = _newton(equation, C, max_iter, report)
+        last = equation.strength == 1.0
+        trial = _newton(equation, C, max_iter if last else min(max_iter, _FOLLOWING_STEPS), report)
         n_iter += trial.n_iter
         if trial.converged:
             C, done, step = trial.coefficients, equation.strength, 2 * step
@@ -120,9 +189,7 @@ def _newton(equation: _Equation, C: np.ndarray, max_iter: int, report: Callable[
             return NewtonResult(C, False, n)
         if norm <= _SETTLED * size and n:  # one step at least: starts come from other bases, with their errors
             return NewtonResult(C, True, n)
-        product, shift = equation.derivative(C)
-        free = FreeSystem(equation.system, equation.constraints, shift)
-        step = free.expand(free.solve(r, product, tol=max(1e-12, min(1e-4, 0.1 * norm / size))))
+        step = equation.step(C, r, max(1e-12, min(1e-4, 0.1 * norm / size)))
         length = 1.0
         while True:
             trial = C - length * step
