@@ -2,6 +2,7 @@
 
 from structkit.pde.chebyshev import ChebyshevSolution, chebyshev_solve
 from structkit.pde.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
+from structkit.pde.map_solver import MapSettings
 from structkit.pde.operators import D, Operator, Parameter
 from structkit.pde.problem import PDE, Nonlinearity
 from structkit.pde.solver import GPSolver
@@ -13,6 +14,7 @@ __all__ = [
     "Dirichlet",
     "GPSolver",
     "Initial",
+    "MapSettings",
     "Neumann",
     "Nonlinearity",
     "Operator",

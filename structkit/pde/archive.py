@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from structkit._core.errors import StructKitError
 from structkit.pde.basis import AxisBasis
 from structkit.pde.expansion import Expansion
 from structkit.pde.features import axis_features
+from structkit.pde.map_solver import KernelBasis, MapSettings
 
 if TYPE_CHECKING:
     from structkit.pde.solver import GPSolver
@@ -27,6 +29,8 @@ def pack(model: GPSolver) -> dict[str, object]:
     for name in ("n_points", "frequencies"):
         if settings[name] is not None and not isinstance(settings[name], (str, int, np.integer)):
             settings[name] = [np.asarray(v).tolist() for v in settings[name]]  # type: ignore[attr-defined]
+    if model.map_settings is not None:
+        settings["map_settings"] = asdict(model.map_settings)
     bases = model._expansion.bases
     return {
         "settings": settings,
@@ -35,20 +39,37 @@ def pack(model: GPSolver) -> dict[str, object]:
         "lengthscales": [b.features.lengthscale for b in bases],
         "n_points": [b.n for b in bases],
         "coefficients": model._expansion.coefficients,
-        **{f"frequencies_{a}": b.features.frequencies for a, b in enumerate(bases)},
-        **{f"from_features_{a}": b.from_features for a, b in enumerate(bases)},
+        **{name: value for a, b in enumerate(bases) for name, value in _basis_arrays(b, a).items()},
     }
+
+
+def _basis_arrays(basis: AxisBasis | KernelBasis, axis: int) -> dict[str, np.ndarray | None]:
+    """What the basis of an axis is made of, by names with the number of the axis."""
+    if isinstance(basis, KernelBasis):
+        k = basis.kernel
+        return {f"kernel_{axis}": np.stack([k.weights, k.frequencies, k.lengthscales]), f"grid_{axis}": basis.x}
+    return {f"frequencies_{axis}": basis.features.frequencies, f"from_features_{axis}": basis.from_features}
+
+
+def _basis(values: Mapping[str, Any], axis: int) -> AxisBasis | KernelBasis:
+    """The basis of an axis from what `_basis_arrays` gathered."""
+    if f"kernel_{axis}" in values:
+        envelope = MapSettings(**(values["settings"]["map_settings"] or {})).envelope
+        return KernelBasis.of(values[f"kernel_{axis}"], envelope, values[f"grid_{axis}"])
+    (lower, upper), ell = values["domain"][axis], values["lengthscales"][axis]
+    features = axis_features(lower, upper, ell, values[f"frequencies_{axis}"])
+    return AxisBasis(features, values["n_points"][axis], values[f"from_features_{axis}"])
 
 
 def unpack(cls: type[_T], values: Mapping[str, Any], device: str | None = None) -> _T:
     """Rebuild a solution from what `pack` gathered."""
     try:
-        model = cls(**values["settings"])
-        bases = []
-        for a, ((lower, upper), ell) in enumerate(zip(values["domain"], values["lengthscales"], strict=True)):
-            features = axis_features(lower, upper, ell, values[f"frequencies_{a}"])
-            bases.append(AxisBasis(features, values["n_points"][a], values[f"from_features_{a}"]))
-        model._expansion = Expansion(bases, values["coefficients"])
+        settings = dict(values["settings"])
+        if settings.get("map_settings") is not None:
+            settings["map_settings"] = MapSettings(**settings["map_settings"])
+        model = cls(**settings)
+        bases = [_basis(values, a) for a in range(len(values["domain"]))]
+        model._expansion = Expansion(bases, values["coefficients"])  # type: ignore[arg-type]
         model.domain_ = [(lower, upper) for lower, upper in values["domain"]]
         model.frequencies_ = [b.features.frequencies for b in bases]
         model.lengthscale_ = list(values["lengthscales"])

@@ -12,6 +12,7 @@ from structkit._core.errors import ShapeError
 from structkit.pde.basis import clenshaw_curtis
 from structkit.pde.constraints import Constraints, select_rows
 from structkit.pde.expansion import Expansion
+from structkit.pde.galerkin import CHECK_POINTS, between
 from structkit.pde.linear import FreeSystem
 from structkit.pde.newton import solve_nonlinear
 from structkit.pde.problem import PDE
@@ -149,6 +150,5 @@ def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSol
         found = solve_nonlinear(system, constraints, f, problem.nonlinearity, C, _NEWTON_STEPS, lambda residual: False)
         C, converged, n_iter = found.coefficients, found.converged, found.n_iter
     u = Expansion(bases, C)  # type: ignore[arg-type]
-    n_check = {1: 2001, 2: 151, 3: 41}[problem.n_axes]
-    middle = [a + (b - a) * (np.arange(n_check) + 0.5) / n_check for a, b in problem.domain]
+    middle = [between(a, b, CHECK_POINTS[problem.n_axes]) for a, b in problem.domain]
     return ChebyshevSolution(u, u.residual(problem, middle), converged, n_iter)

@@ -19,12 +19,12 @@ from structkit.pde.newton import solve_nonlinear
 from structkit.pde.problem import PDE
 from structkit.pde.system import System, project
 
-__all__ = ["VIOLATED", "Attempt", "Search", "solve_galerkin"]
+__all__ = ["CHECK_POINTS", "VIOLATED", "Attempt", "Search", "between", "solve_galerkin"]
 
 # Lengths of the envelope over that of the domain, in the order in which they are tried.
 RATIOS = (0.35, 0.6, 0.2, 0.1, 0.07, 0.04)
 # Points of the off-grid residual per axis, by the number of axes.
-_CHECK_POINTS = {1: 2001, 2: 151, 3: 41}
+CHECK_POINTS = {1: 2001, 2: 151, 3: 41}
 # Most points per axis that are chosen automatically.
 _MOST_POINTS = {1: 4000, 2: 800, 3: 160}
 # Relative violations of conditions beyond this are contradictions, or data that the basis does not resolve.
@@ -204,7 +204,7 @@ def _attempt(
         )
         C, solved, n_iter = result.coefficients, result.converged, result.n_iter
     u = Expansion(bases, C)
-    coords = [_between(b, _CHECK_POINTS[problem.n_axes]) for b in bases]
+    coords = [between(b.x[0], b.x[-1], CHECK_POINTS[problem.n_axes]) for b in bases]
     mismatch = constraints.mismatch(C, coords)
     residual = max(u.residual(problem, coords), mismatch) if np.isfinite(C).all() else math.inf
     residual = residual if math.isfinite(residual) else math.inf
@@ -218,7 +218,6 @@ def _points(problem: PDE, degree: int, frequencies: np.ndarray, length: float, m
     return min(math.ceil(n), _MOST_POINTS[problem.n_axes])
 
 
-def _between(basis: AxisBasis, n: int) -> np.ndarray:
+def between(a: float, b: float, n: int) -> np.ndarray:
     """Midpoints of an even grid, off the collocation points."""
-    a, b = basis.x[0], basis.x[-1]
     return a + (b - a) * (np.arange(n) + 0.5) / n

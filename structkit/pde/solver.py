@@ -19,12 +19,13 @@ from structkit._core.types import Array, Callback
 from structkit.pde.archive import pack, unpack
 from structkit.pde.diagnosis import cause_of_failure, is_solved
 from structkit.pde.galerkin import Attempt, Search, solve_galerkin
+from structkit.pde.map_solver import MapSettings, cause_of_map_failure, solve_map
 from structkit.pde.problem import PDE
 from structkit.pde.sampled import with_callable_source
 
 __all__ = ["GPSolver"]
 
-_METHODS = ("galerkin",)
+_METHODS = ("galerkin", "map")
 
 
 class GPSolver(Estimator):
@@ -38,8 +39,10 @@ class GPSolver(Estimator):
     ----------
     n_points : int or sequence of int, optional
         Collocation points of each axis. Default: as many as frequencies and length-scale need.
-    method : {"galerkin"}, default "galerkin"
-        How to solve.
+    method : {"galerkin", "map"}, default "galerkin"
+        How to solve. ``"map"`` is the published method for comparison: the values on an even grid and the parameters of
+        the kernels maximise the joint density by Adam. It is slower by orders of magnitude and less accurate;
+        `lengthscale`, `frequencies`, `tol` and `max_iter` have no meaning for it.
     lengthscale : float or "auto", default "auto"
         Length-scale of the envelopes over the length of the axis. ``"auto"`` tries several and keeps the one with the
         smallest residual off the grid.
@@ -51,6 +54,8 @@ class GPSolver(Estimator):
         Most Newton steps for a nonlinear equation.
     random_state : int, default 0
         Seed of the lines along which frequencies are looked for.
+    map_settings : MapSettings, optional
+        How ``method="map"`` runs. Default: as in the published experiments.
     callback : callable, optional
         Called after every trial solution with a record; a true return value ends the search.
     verbose : int, default 0
@@ -131,6 +136,7 @@ class GPSolver(Estimator):
         tol: float = 1e-10,
         max_iter: int = 30,
         random_state: int = 0,
+        map_settings: MapSettings | None = None,
         callback: Callback | None = None,
         verbose: int = 0,
     ) -> None:
@@ -141,6 +147,7 @@ class GPSolver(Estimator):
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
+        self.map_settings = map_settings
         self.callback = callback
         self.verbose = verbose
 
@@ -172,11 +179,16 @@ class GPSolver(Estimator):
             raise TypeError(f"problem is {type(problem).__name__}; expected a PDE.")
         search = self._search(problem)
         progress = Progress(self.verbose, self.callback)
+        if self.method == "map":
+            attempt = solve_map(problem, self.map_settings or MapSettings(), search.n_points, progress)
+            self._keep(attempt, progress)
+            self._warn(attempt, progress, cause_of_map_failure(attempt))
+            return self
         smooth, misfit = with_callable_source(problem)
         attempt = solve_galerkin(smooth, search, progress)
         attempt.misfit, attempt.error = misfit, max(attempt.error, misfit)
         self._keep(attempt, progress)
-        self._warn(attempt, progress)
+        self._warn(attempt, progress, cause_of_failure(attempt, self.max_iter))
         return self
 
     def predict(self, coords: Sequence[Array], *, derivative: Mapping[int, int] | None = None) -> np.ndarray:
@@ -258,6 +270,8 @@ class GPSolver(Estimator):
         d = problem.n_axes
         if self.method not in _METHODS:
             raise ValueError(f"method = {self.method!r}; expected one of {_METHODS}.")
+        if not (self.map_settings is None or isinstance(self.map_settings, MapSettings)):
+            raise TypeError(f"map_settings is {type(self.map_settings).__name__}; expected MapSettings or None.")
         if problem.parameters:
             names = ", ".join(p.name for p in problem.parameters)
             raise ValueError(f"The operator has unknown parameters ({names}). Put numbers in their place.")
@@ -302,10 +316,9 @@ class GPSolver(Estimator):
         self.converged_ = is_solved(attempt)
         self.history_ = progress.history
 
-    def _warn(self, attempt: Attempt, progress: Progress) -> None:
+    def _warn(self, attempt: Attempt, progress: Progress, cause: str) -> None:
         if self.converged_ or progress.stopped:
             return
-        cause = cause_of_failure(attempt, self.max_iter)
         warnings.warn(
             f"The problem is not solved: estimated relative error {attempt.error:.1g}; {cause}.",
             ConvergenceWarning,
