@@ -13,6 +13,8 @@ import pytest
 import structkit
 from structkit import StructKitError
 from structkit._core.serialize import FORMAT_VERSION
+from structkit.dictionary import OrthogonalDictionary
+from structkit.gp import GridGP, SquaredExponential
 from structkit.kron import kron_matmul, kron_plan
 from tests.robustness.models import MODELS
 
@@ -200,3 +202,30 @@ def test_files_without_one_of_their_parts_are_refused(name, files, tmp_path):
 def test_a_file_of_one_kind_is_no_model_of_another(files):
     with pytest.raises(StructKitError, match="holds a 'GridGP'; expected one of FunctionalCP"):
         structkit.tucker.FunctionalCP.load(files["GridGP complete"])
+
+
+# ---- threads of the libraries below -----------------------------------------------------------------------------
+
+
+def _many_cells():
+    """Products and fits that are large enough for BLAS to use its threads."""
+    rng = np.random.default_rng(0)
+    factors = [rng.standard_normal((90, 90)) for _ in range(2)]
+    x = rng.standard_normal((8100, 20))
+    t = np.linspace(0, 1, 90)
+    y = np.sin(9 * t)[:, None] * np.cos(7 * t) + 0.1 * rng.standard_normal((90, 90))
+    kernels = [SquaredExponential(0.2), SquaredExponential(0.3)]
+    model = GridGP(kernels, noise_var=0.01, learn_kernels=False, random_state=0).fit([t, t], y)
+    samples = (rng.standard_normal((3000, 32)) * (rng.random((3000, 32)) < 0.1)) @ np.linalg.qr(factors[0][:32, :32])[0]
+    atoms = OrthogonalDictionary(random_state=0).fit(samples).components_
+    return kron_matmul(factors, x), *model.predict(return_std=True), atoms
+
+
+def test_the_number_of_threads_changes_rounding_only():
+    limits = pytest.importorskip("threadpoolctl").threadpool_limits
+    with limits(1):
+        one = _many_cells()
+    with limits(2):
+        two = _many_cells()
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9 * np.abs(b).max())
