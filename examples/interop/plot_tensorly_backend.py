@@ -62,7 +62,7 @@ for n in sizes:
     with tenalg.backend_context(register_tensorly_backend()):
         results["structkit"].append(measure(Y, matrices))
 
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(8.4, 4), layout="constrained")
 for (name, values), color in zip(results.items(), ("#D55E00", "#0072B2"), strict=True):
     seconds, peaks = np.transpose(values)
     axes[0].loglog([n**4 for n in sizes], 1e3 * seconds, "o-", color=color, label=name)

@@ -45,21 +45,20 @@ print(f"noise {np.sqrt(model.noise_var_):.2f} °C, mean of the top metre in July
 print(f"{mean.sel(date='2024-07', depth=slice(0, 1)).mean().item():.1f} °C")
 
 # %%
-# Selecting, averaging and plotting go on with names. The right panel is where the model is unsure: under the failed
+# Selecting, averaging and plotting go on with names. The last panel is where the model is unsure: under the failed
 # cable, and in the week ashore.
 
-fig, axes = plt.subplots(1, 3, figsize=(12.5, 3.6), layout="constrained", sharey=True)
+fig, axes = plt.subplots(3, 1, figsize=(8, 6.6), layout="constrained", sharex=True, sharey=True)
 limits = {"vmin": 6, "vmax": 25, "cmap": "viridis", "shading": "nearest", "rasterized": True}
 axes[0].pcolormesh(lake["date"], lake["depth"], lake.T, **limits)
 shown = axes[1].pcolormesh(mean["date"], mean["depth"], mean.T, **limits)
 axes[1].contour(mean["date"], mean["depth"], mean.T, levels=[10, 15, 20], colors="w", linewidths=0.8)
 unsure = axes[2].pcolormesh(std["date"], std["depth"], std.T, cmap="cividis", shading="nearest", rasterized=True)
-fig.colorbar(shown, ax=axes[1], label="temperature (°C)")
-fig.colorbar(unsure, ax=axes[2], label="standard deviation (°C)")
+fig.colorbar(shown, ax=axes[:2], label="temperature (°C)", pad=0.02)
+fig.colorbar(unsure, ax=axes[2], label="standard\ndeviation (°C)", pad=0.02)
 for ax, title in zip(axes, ("readings", "filled in, with isotherms", "how sure"), strict=True):
-    ax.set(title=title, xticks=date[[0, 30, 61, 91]], facecolor="0.88")
+    ax.set(title=title, ylabel="depth (m)", facecolor="0.88")
     ax.set_xticks(date[[0, 30, 61]], ["1 June", "1 July", "1 August"])
-axes[0].set_ylabel("depth (m)")
 axes[0].set_ylim(20.5, -0.5)
 plt.show()
 
