@@ -43,13 +43,17 @@ print("carriers, cycles per unit:", np.round(solver.frequencies_[0], 2))
 # The source hides the slow part of the solution: in ``f`` it is five hundred times smaller than the fast one. Below are
 # the solution, its error, and its spectrum with the carriers that were found. Slow parts need no carrier.
 
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-axes[0].plot(x, solver.predict([x]), lw=1)
-axes[0].set(title="solution", xlabel="x", ylabel="u")
-axes[1].semilogy(x, np.abs(error) + 1e-18, lw=0.6, color="tab:red")
-axes[1].set(title="error", xlabel="x", ylabel="modulus", ylim=(1e-16, 1e-8))
-plot_carriers(solver, ax=axes[2])
-axes[2].set_title("carriers")
+fig, axes = plt.subplots(2, 2, figsize=(9, 6.6), layout="constrained")
+axes[0, 0].plot(x, solver.predict([x]), lw=1)
+axes[0, 0].set(title="solution", xlabel="x", ylabel="u")
+axes[1, 0].semilogy(x, np.abs(error) + 1e-18, lw=0.6, color="tab:red")
+axes[1, 0].set(title="error", xlabel="x", ylabel="modulus", ylim=(1e-16, 1e-8))
+plot_carriers(solver, ax=axes[0, 1])
+axes[0, 1].set_title("carriers")
+
+near = x < 0.3
+axes[1, 1].plot(x[near], f(x[near]))
+axes[1, 1].set(title="the source, near the left end", xlabel="x", ylabel="f")
 
 # %%
 # The same in two dimensions, where :math:`\sin 100 x \sin 100 y` on a square of side :math:`2 \pi` has ten thousand

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from structkit.pde import PDE, D, Dirichlet, GPSolver, Initial, Nonlinearity
-from structkit.plotting import plot_field
+from structkit.plotting import plot_field, plot_solution
 
 
 def p(x):
@@ -54,13 +54,15 @@ burgers = PDE(
 front = GPSolver().fit(burgers)
 print(f"Burgers: estimated error {front.residual_:.0e}, {front.n_points_} points")
 
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-plot_field([x, x], solver.predict([x, x]), ax=axes[0])
-axes[0].set(title="Allen-Cahn", xlabel="x", ylabel="y")
+fig, axes = plt.subplots(2, 2, figsize=(9, 6.6), layout="constrained")
+plot_field([x, x], solver.predict([x, x]), ax=axes[0, 0])
+axes[0, 0].set(title="Allen-Cahn", xlabel="x", ylabel="y")
+plot_solution(solver, exact=u, ax=axes[0, 1])
+axes[0, 1].set(title="its error", xlabel="x", ylabel="y")
 s, t = np.linspace(-1, 1, 301), np.linspace(0, 1, 201)
-plot_field([s, t], front.predict([s, t]), ax=axes[1])
-axes[1].set(title="Burgers", xlabel="x", ylabel="time")
+plot_field([s, t], front.predict([s, t]), ax=axes[1, 0])
+axes[1, 0].set(title="Burgers", xlabel="x", ylabel="time")
 for moment in (0.0, 0.25, 0.5, 1.0):
-    axes[2].plot(s, front.predict([s, [moment]])[:, 0], label=f"t = {moment:g}")
-axes[2].set(title="the front forms", xlabel="x", ylabel="u")
-axes[2].legend(frameon=False)
+    axes[1, 1].plot(s, front.predict([s, [moment]])[:, 0], label=f"t = {moment:g}")
+axes[1, 1].set(title="the front forms", xlabel="x", ylabel="u")
+axes[1, 1].legend(frameon=False)

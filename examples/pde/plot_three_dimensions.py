@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from structkit.pde import PDE, D, Dirichlet, GPSolver
-from structkit.plotting import plot_solution
+from structkit.plotting import plot_carriers, plot_solution
 
 
 def g(x, slow, fast):
@@ -44,8 +44,10 @@ print(f"{np.prod(solver.n_points_):,} points in {seconds:.1f} s, estimated error
 # %%
 # Slices through the solution, and the error on one of them.
 
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-plot_solution(solver, at=(None, None, 0.03), ax=axes[0])
-plot_solution(solver, at=(0.27, None, None), ax=axes[1])
-plot_solution(solver, at=(None, None, 0.03), exact=u, ax=axes[2])
-axes[2].set_title("error")
+fig, axes = plt.subplots(2, 2, figsize=(9, 6.6), layout="constrained")
+plot_solution(solver, at=(None, None, 0.03), ax=axes[0, 0])
+plot_solution(solver, at=(0.27, None, None), ax=axes[0, 1])
+plot_solution(solver, at=(None, None, 0.03), exact=u, ax=axes[1, 0])
+axes[1, 0].set_title("error at x3 = 0.03")
+plot_carriers(solver, ax=axes[1, 1])
+axes[1, 1].set_title("carriers of the first axis")

@@ -59,8 +59,8 @@ problems = {
 # with other functions.
 
 t = np.linspace(0, 1, 201)
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-for ax, (name, (problem, exact)) in zip(axes, problems.items(), strict=True):
+fig, axes = plt.subplots(2, 2, figsize=(9, 6.6), layout="constrained")
+for ax, (name, (problem, exact)) in zip(axes.flat, problems.items(), strict=False):
     solver = GPSolver().fit(problem)
     values, truth = solver.predict([t, t]), exact(t[:, None], t)
     error = np.linalg.norm(values - truth) / np.linalg.norm(truth)
@@ -68,10 +68,11 @@ for ax, (name, (problem, exact)) in zip(axes, problems.items(), strict=True):
     plot_field([t, t], values, ax=ax)
     ax.set(title=f"{name}: error {error:.0e}", xlabel="x", ylabel="y" if name == "Helmholtz" else "time")
 
-# %%
 # Derivatives come from the same expansion: here the heat that leaves the rod at its left end.
-
 solver = GPSolver().fit(problems["heat"][0])
 flux = rate * solver.predict([[0.0], t], derivative={0: 1})[0]
 exact_flux = rate * (2 * np.pi * np.exp(-0.5 * t) + 0.3 * 6 * np.pi * np.exp(-4.5 * t))
 print(f"flux: largest error {np.abs(flux - exact_flux).max():.0e} of {exact_flux.max():.2f}")
+ax = axes[1, 1]
+ax.plot(t, flux)
+ax.set(title="heat that leaves the left end", xlabel="time", ylabel="flux", ylim=(0, None))
