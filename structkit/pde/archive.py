@@ -46,16 +46,17 @@ def pack(model: GPSolver) -> dict[str, object]:
 def _basis_arrays(basis: AxisBasis | KernelBasis, axis: int) -> dict[str, np.ndarray | None]:
     """What the basis of an axis is made of, by names with the number of the axis."""
     if isinstance(basis, KernelBasis):
-        k = basis.kernel
-        return {f"kernel_{axis}": np.stack([k.weights, k.frequencies, k.lengthscales]), f"grid_{axis}": basis.x}
+        kernels = {f"kernel_{axis}_{i}": p for i, p in enumerate(basis.parameters)}
+        return {f"grid_{axis}": basis.x, **kernels}
     return {f"frequencies_{axis}": basis.features.frequencies, f"from_features_{axis}": basis.from_features}
 
 
 def _basis(values: Mapping[str, Any], axis: int) -> AxisBasis | KernelBasis:
     """The basis of an axis from what `_basis_arrays` gathered."""
-    if f"kernel_{axis}" in values:
+    if f"grid_{axis}" in values:
         envelope = MapSettings(**(values["settings"]["map_settings"] or {})).envelope
-        return KernelBasis.of(values[f"kernel_{axis}"], envelope, values[f"grid_{axis}"])
+        parameters = [values[name] for i in range(2) if (name := f"kernel_{axis}_{i}") in values]
+        return KernelBasis.of(parameters, envelope, values[f"grid_{axis}"])
     (lower, upper), ell = values["domain"][axis], values["lengthscales"][axis]
     features = axis_features(lower, upper, ell, values[f"frequencies_{axis}"])
     return AxisBasis(features, values["n_points"][axis], values[f"from_features_{axis}"])

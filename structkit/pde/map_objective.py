@@ -7,6 +7,7 @@ evaluated at one lag each. Gradients are written out: the reverse of each step, 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,10 +100,11 @@ class AxisKernel:
 
 
 class _Fields:
-    """Derivatives of the values on the grid, and the reverse of taking them."""
+    """Derivatives of the values on the grid, and the reverse of taking them; on top of those of a frozen part."""
 
-    def __init__(self, axes: Sequence[AxisKernel], U: np.ndarray) -> None:
-        self.axes = axes
+    def __init__(self, axes: Sequence[AxisKernel], U: np.ndarray, frozen: _Fields | None = None) -> None:
+        self.axes, self.frozen = axes, frozen
+        self.known: dict[Orders, np.ndarray] = {}
         self.blocks: dict[tuple[int, int], np.ndarray] = {}
         self.solved: dict[tuple[int, ...], np.ndarray] = {(): U}
         self.back: dict[tuple[int, ...], np.ndarray] = {(): np.zeros_like(U)}
@@ -115,7 +117,10 @@ class _Fields:
 
     def derivative(self, orders: Orders) -> np.ndarray:
         """A derivative on the grid."""
-        return self._applied(orders, self.solution(tuple(a for a, _ in orders)))
+        if orders not in self.known:
+            own = self._applied(orders, self.solution(tuple(a for a, _ in orders)))
+            self.known[orders] = own if self.frozen is None else own + self.frozen.derivative(orders)
+        return self.known[orders]
 
     def pull(self, orders: Orders, weights: np.ndarray) -> None:
         """Reverse of `derivative`: add the gradient in a derivative to that in what it is made of."""
@@ -240,6 +245,7 @@ class MapObjective:
         relative: bool = False,
     ) -> None:
         self.grid, self.source, self.envelope = grid, source, envelope
+        self._frozen: _Fields | None = None
         self.boundary_weight, self.jitter, self.relative = boundary_weight, jitter, relative
         coefficients = problem.coefficients_on(grid, {})
         self.linear = _Linear([(c, t.orders) for t, c in zip(problem.operator.terms, coefficients, strict=True)])
@@ -260,6 +266,12 @@ class MapObjective:
         parts = [(((row.axis, k),) if k else (), w) for k, w in row.weights]
         return _Face(index, parts, row.data(problem, self.grid))
 
+    def on_top_of(self, axes: Sequence[AxisKernel], values: np.ndarray, envelope: str) -> MapObjective:
+        """The objective of what is added to a frozen solution."""
+        added = copy.copy(self)
+        added.envelope, added._frozen = envelope, _Fields(axes, values)
+        return added
+
     def axes(self, state: MapState) -> list[AxisKernel]:
         """Covariances of all axes."""
         return [
@@ -268,15 +280,15 @@ class MapObjective:
         ]
 
     def violation(self, state: MapState) -> float:
-        """Largest violation of a condition on the grid over the largest number that is given."""
-        fields = _Fields(self.axes(state), state.values)
-        size = max(float(np.abs(face.data).max()) for face in self.faces)
-        return max(float(np.abs(face.gap(fields)).max()) for face in self.faces) / (size or 1.0)
+        """Largest violation of a condition on the grid over the largest of all values and of what is given."""
+        fields = _Fields(self.axes(state), state.values, self._frozen)
+        sizes = [float(np.abs(v).max()) for v in (state.values, *(face.data for face in self.faces))]
+        return max(float(np.abs(face.gap(fields)).max()) for face in self.faces) / (max(sizes) or 1.0)
 
     def __call__(self, state: MapState, axes: Sequence[AxisKernel] | None = None) -> tuple[float, MapState]:
         """Value and gradient; `axes` are the covariances of the state where these are known."""
         axes = self.axes(state) if axes is None else axes
-        fields = _Fields(axes, state.values)
+        fields = _Fields(axes, state.values, self._frozen)
         tau, v = map(float, np.exp(state.log_precisions))
         every = tuple(range(len(axes)))
         alpha = fields.solution(every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 from structkit._core.progress import Progress
 from structkit.gp import SpectralMixture
 from structkit.pde.expansion import Expansion
-from structkit.pde.galerkin import CHECK_POINTS, Attempt, between
+from structkit.pde.galerkin import Attempt
 from structkit.pde.map_objective import ENVELOPES, AxisKernel, MapObjective, MapState
 from structkit.pde.problem import PDE
 from structkit.pde.sampled import with_callable_source
@@ -24,6 +24,7 @@ __all__ = ["KernelBasis", "MapSettings", "cause_of_map_failure", "solve_map"]
 _POINTS = {1: 400, 2: 200, 3: 40}
 _DECAY, _SQUARE_DECAY, _FLOOR = 0.9, 0.999, 1e-8  # of Adam
 _MOST_RECORDS = 1000
+_SECOND = "matern52"  # envelope of what the second stage adds
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class MapSettings:
         Added to the diagonal of the covariances.
     relative_jitter : bool, default False
         Whether the jitter is a share of the variance of the kernel; published is an absolute one.
+    second_stage : float, in (0, 1), optional
+        Share of the steps after which the solution is frozen and a second process is added to it, with one Matern-5/2
+        component without a carrier: the published remedy where slow parts are not found, with 0.5 and 0.01 for the two
+        problems that it was used for. Default: none.
 
     Notes
     -----
@@ -69,6 +74,7 @@ class MapSettings:
     boundary_weight: float = 200.0
     jitter: float = 1e-6
     relative_jitter: bool = False
+    second_stage: float | None = None
 
     def __post_init__(self) -> None:
         if self.envelope not in ENVELOPES:
@@ -81,6 +87,9 @@ class MapSettings:
             value = getattr(self, name)
             if not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
                 raise ValueError(f"{name} = {value!r}; expected a positive number.")
+        share = self.second_stage
+        if share is not None and not (isinstance(share, numbers.Real) and 0 < float(share) < 1):
+            raise ValueError(f"second_stage = {share!r}; expected None or a share between 0 and 1.")
 
     def __repr__(self) -> str:
         changed = [n for n in self.__dataclass_fields__ if getattr(self, n) != getattr(type(self), n)]
@@ -103,21 +112,22 @@ class KernelBasis:
 
     Parameters
     ----------
-    kernel : SpectralMixture
-        The covariance.
+    kernels : sequence of SpectralMixture
+        One for each part of the solution.
     x : array, shape ``(n,)``
         The grid.
     """
 
-    kernel: SpectralMixture
+    kernels: Sequence[SpectralMixture]
     x: np.ndarray
     features: _Interval = field(init=False)
 
     def __post_init__(self) -> None:
-        strongest = int(np.argmax(self.kernel.weights))
-        frequencies = np.unique(np.abs(self.kernel.frequencies))
+        first = self.kernels[0]
+        strongest = int(np.argmax(first.weights))
+        frequencies = np.unique(np.abs(first.frequencies))
         self.features = _Interval(
-            float(self.x[0]), float(self.x[-1]), float(self.kernel.lengthscales[strongest]), frequencies
+            float(self.x[0]), float(self.x[-1]), float(first.lengthscales[strongest]), frequencies
         )
 
     @property
@@ -128,16 +138,23 @@ class KernelBasis:
     @property
     def rank(self) -> int:
         """Number of basis functions."""
-        return len(self.x)
+        return len(self.kernels) * len(self.x)
 
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
-        """The `order`-th derivative of the functions at any points, shape ``(len(x), n)``."""
-        return np.asarray(self.kernel(x, self.x, d1=order))
+        """The `order`-th derivative of the functions at any points, shape ``(len(x), rank)``."""
+        return np.hstack([np.asarray(k(x, self.x, d1=order)) for k in self.kernels])
+
+    @property
+    def parameters(self) -> list[np.ndarray]:
+        """Weights, frequencies and lengthscales of each kernel as the rows of arrays ``(3, Q)``."""
+        return [np.stack([k.weights, k.frequencies, k.lengthscales]) for k in self.kernels]
 
     @classmethod
-    def of(cls, parameters: np.ndarray, envelope: str, x: np.ndarray) -> KernelBasis:
-        """The basis for weights, frequencies and lengthscales as the rows of an array ``(3, Q)``."""
-        return cls(SpectralMixture(*parameters, envelope=envelope), x)
+    def of(cls, parameters: Sequence[np.ndarray], envelope: str, x: np.ndarray) -> KernelBasis:
+        """The basis for `parameters`; `envelope` is that of the first kernel."""
+        envelopes = [envelope, _SECOND][: len(parameters)]
+        kernels = [SpectralMixture(*p, envelope=e) for p, e in zip(parameters, envelopes, strict=True)]
+        return cls(kernels, x)
 
 
 class _Adam:
@@ -170,16 +187,34 @@ def solve_map(problem: PDE, settings: MapSettings, n_points: Sequence[int] | Non
         jitter=settings.jitter,
         relative=settings.relative_jitter,
     )
-    run = _Run(objective, _start(grid, settings), settings, progress)
-    axes, coefficients = run.axes, run.state.values
-    for a, axis in enumerate(axes):
-        coefficients = axis.solve(coefficients, a)
-    u = Expansion([KernelBasis(axis.kernel, axis.x) for axis in axes], coefficients)  # type: ignore[arg-type]
-    coords = [between(x[0], x[-1], CHECK_POINTS[problem.n_axes]) for x in grid]
+    total, share = settings.n_iter, settings.second_stage
+    first = total if share is None else min(max(round(share * total), 1), total - 1)
+    run = _Run(objective, _start(grid, settings), settings, first, progress)
+    parts = [run]
+    if share is not None and run.solved and not progress.stopped:
+        added = objective.on_top_of(run.axes, run.state.values, _SECOND)
+        start = _start(grid, replace(settings, n_components=1))
+        start.log_precisions[0] = run.state.log_precisions[0]
+        parts.append(_Run(added, start, settings, total - first, progress))
+    u = _summed(grid, parts)
     smooth, _ = with_callable_source(problem)
-    residual, mismatch = u.residual(smooth, coords), objective.violation(run.state)
-    error = max(residual, mismatch)
-    return Attempt(u, math.nan, residual, mismatch, run.solved, run.n_iter, math.inf, u.on(coords), error)
+    coords = [(x[1:] + x[:-1]) / 2 for x in grid]
+    last = parts[-1]
+    residual, mismatch = u.residual(smooth, coords), last.objective.violation(last.state)
+    n_iter, error = sum(p.n_iter for p in parts), max(residual, mismatch)
+    return Attempt(u, math.nan, residual, mismatch, last.solved, n_iter, math.inf, u.on(coords), error)
+
+
+def _summed(grid: Sequence[np.ndarray], parts: Sequence[_Run]) -> Expansion:
+    """The sum of the parts, each with kernels of its own."""
+    coefficients = np.zeros([len(parts) * len(x) for x in grid])
+    for i, part in enumerate(parts):
+        own = part.state.values
+        for a, axis in enumerate(part.axes):
+            own = axis.solve(own, a)
+        coefficients[tuple(slice(i * len(x), (i + 1) * len(x)) for x in grid)] = own
+    bases = [KernelBasis([part.axes[a].kernel for part in parts], x) for a, x in enumerate(grid)]
+    return Expansion(bases, coefficients)  # type: ignore[arg-type]
 
 
 def _start(grid: Sequence[np.ndarray], settings: MapSettings) -> MapState:
@@ -191,13 +226,15 @@ def _start(grid: Sequence[np.ndarray], settings: MapSettings) -> MapState:
 class _Run:
     """Adam on the objective, up to the last step or to the last state with regular covariances."""
 
-    def __init__(self, objective: MapObjective, state: MapState, settings: MapSettings, progress: Progress) -> None:
+    def __init__(
+        self, objective: MapObjective, state: MapState, settings: MapSettings, n_iter: int, progress: Progress
+    ) -> None:
         self.objective, self.state, self.solved = objective, state, True
         self.axes: list[AxisKernel] = objective.axes(state)
         adam = _Adam(state.arrays, settings.learning_rate)
         every = max(1, settings.n_iter // _MOST_RECORDS)
-        progress.stage("Adam", -(-settings.n_iter // every))
-        while adam.n < settings.n_iter:
+        progress.stage("Adam", -(-n_iter // every))
+        while adam.n < n_iter:
             value, gradient = objective(state, self.axes)
             record = {"stage": "Adam", "iteration": adam.n, "objective": value}
             if adam.n % every == 0 and progress.step(record):

@@ -141,6 +141,29 @@ def _torch_value(problem, grid, state, envelope, weight, jitter):
     return value.item(), [a.grad.numpy() for a in (U, precisions, p1, p2)]
 
 
+def test_gradient_on_top_of_a_frozen_part():
+    objective = _objective("allen_cahn_1d", jitter=0.02, boundary_weight=3.0)
+    first = _state(PROBLEMS["allen_cahn_1d"][1], q=2, seed=1)
+    added = objective.on_top_of(objective.axes(first), first.values, "gaussian")
+    nothing = MapState(np.zeros(8), first.log_precisions, first.kernels)
+    wanted, got = objective(first)[0], added(nothing)[0]
+    # Without the prior of the frozen part, which is all that differs where nothing is added.
+    (axis,), alpha = objective.axes(first), 0.0
+    alpha = 0.5 * first.values @ axis.solve(first.values, 0)
+    (other,) = added.axes(nothing)
+    assert got - 0.5 * other.logdet == pytest.approx(wanted - alpha - 0.5 * axis.logdet, rel=1e-10)
+    state = _state((8,), q=1, seed=2)
+    value, gradient = added(state)
+    h = 1e-5
+    for array, slope in zip(state.arrays, gradient.arrays, strict=True):
+        array.flat[0] += h
+        up = added(state)[0]
+        array.flat[0] -= 2 * h
+        down = added(state)[0]
+        array.flat[0] += h
+        assert slope.flat[0] == pytest.approx((up - down) / (2 * h), rel=1e-5, abs=1e-6 * abs(value))
+
+
 @pytest.mark.parametrize("envelope", ["matern52", "gaussian"])
 def test_objective_against_the_published_formula_differentiated_automatically(envelope):
     problem, shape = PROBLEMS["poisson_2d"]
@@ -195,6 +218,30 @@ def test_two_axes_and_the_nonlinear_one_go_down_and_are_saved(tmp_path):
         assert again.map_settings == settings
 
 
+def test_second_stage_adds_a_slow_part(tmp_path):
+    def u(x):
+        return np.sin(60 * x) - 2 * (x - 0.5) ** 2
+
+    problem = PDE(D(0, 2), domain=[(0, 1)], source=lambda x: -3600 * np.sin(60 * x) - 4, conditions=Dirichlet(u))
+    x = np.linspace(0, 1, 101)
+    errors = []
+    for stage in (None, 0.5):
+        settings = MapSettings(n_components=8, frequency_scale=12, n_iter=600, second_stage=stage)
+        with pytest.warns(ConvergenceWarning, match="Adam took 600 steps"):
+            solver = GPSolver(48, method="map", map_settings=settings).fit(problem)
+        errors.append(np.linalg.norm(solver.predict([x]) - u(x)))
+    assert errors[1] < errors[0]
+    solver.save(tmp_path / "map.npz")
+    np.testing.assert_array_equal(GPSolver.load(tmp_path / "map.npz").predict([x]), solver.predict([x]))
+
+
+def test_conditions_of_nothing_are_no_scale():
+    problem = PDE(D(0, 2), domain=[(0, 1)], source=1.0, conditions=Dirichlet(0.0))
+    with pytest.warns(ConvergenceWarning):
+        solver = GPSolver(16, method="map", map_settings=MapSettings(n_iter=5)).fit(problem)
+    assert solver.condition_residual_ <= 1
+
+
 def test_derivatives_of_the_prediction_are_derivatives():
     with pytest.warns(ConvergenceWarning):
         solver = GPSolver(30, method="map", map_settings=MapSettings(n_components=4, n_iter=50)).fit(
@@ -240,6 +287,7 @@ def test_covariances_that_become_singular_end_the_run(monkeypatch):
         ({"n_iter": 2.5}, "n_iter = 2.5"),
         ({"jitter": -1.0}, "jitter = -1.0"),
         ({"learning_rate": float("nan")}, "learning_rate = nan"),
+        ({"second_stage": 1.0}, "second_stage = 1.0"),
     ],
 )
 def test_bad_settings(settings, match):
