@@ -3,7 +3,9 @@
 from structkit.pde.chebyshev import ChebyshevSolution, chebyshev_solve
 from structkit.pde.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
 from structkit.pde.map_solver import MapSettings
+from structkit.pde.observations import Observations
 from structkit.pde.operators import D, Operator, Parameter
+from structkit.pde.posterior import Estimate
 from structkit.pde.problem import PDE, Nonlinearity
 from structkit.pde.solver import GPSolver
 
@@ -12,11 +14,13 @@ __all__ = [
     "ChebyshevSolution",
     "D",
     "Dirichlet",
+    "Estimate",
     "GPSolver",
     "Initial",
     "MapSettings",
     "Neumann",
     "Nonlinearity",
+    "Observations",
     "Operator",
     "Parameter",
     "Periodic",

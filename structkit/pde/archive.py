@@ -13,6 +13,7 @@ from structkit.pde.basis import AxisBasis
 from structkit.pde.expansion import Expansion
 from structkit.pde.features import axis_features
 from structkit.pde.map_solver import KernelBasis, MapSettings
+from structkit.pde.posterior import Estimate
 
 if TYPE_CHECKING:
     from structkit.pde.solver import GPSolver
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["pack", "unpack"]
 
 _T = TypeVar("_T", bound="GPSolver")
-_RESULTS = ("residual_", "equation_residual_", "condition_residual_", "converged_", "n_iter_", "history_")
+_RESULTS = (
+    "residual_",
+    "equation_residual_",
+    "condition_residual_",
+    "converged_",
+    "n_iter_",
+    "history_",
+    "noise_var_",
+    "log_evidence_",
+)
 
 
 def pack(model: GPSolver) -> dict[str, object]:
@@ -35,6 +45,9 @@ def pack(model: GPSolver) -> dict[str, object]:
     return {
         "settings": settings,
         "results": {name: getattr(model, name) for name in _RESULTS},
+        "parameters": [[name, e.value, e.standard_error] for name, e in model.parameters_.items()],
+        "observation_noise_var": [np.asarray(v).tolist() for v in model.observation_noise_var_],
+        "root": model._root,
         "domain": [[b.features.lower, b.features.upper] for b in bases],
         "lengthscales": [b.features.lengthscale for b in bases],
         "n_points": [b.n for b in bases],
@@ -75,6 +88,11 @@ def unpack(cls: type[_T], values: Mapping[str, Any], device: str | None = None) 
         model.frequencies_ = [b.features.frequencies for b in bases]
         model.lengthscale_ = list(values["lengthscales"])
         model.n_points_ = tuple(values["n_points"])
+        model._root = values["root"]
+        model.parameters_ = {name: Estimate(value, error) for name, value, error in values["parameters"]}
+        model.observation_noise_var_ = [
+            np.asarray(v) if isinstance(v, list) else v for v in values["observation_noise_var"]
+        ]
         for name in _RESULTS:
             setattr(model, name, values["results"][name])
     except KeyError as err:

@@ -47,7 +47,7 @@ class Knowns:
 
 
 def knowns_of(
-    problem: PDE, observations: Sequence[Observations], noise_var: np.ndarray | str | float, counts: Sequence[int]
+    problem: PDE, observations: Sequence[Observations], noise_var: float | str, counts: Sequence[int]
 ) -> Knowns:
     """Rows of everything that is known; the equation at `counts` points of each axis where the source is a callable."""
     size = max([_largest(o) for o in observations if not o.derivative] + [_condition_size(problem, counts)])
@@ -76,7 +76,7 @@ def tensor_points(coords: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([g.ravel() for g in np.meshgrid(*coords, indexing="ij")], axis=1)
 
 
-def _equation(problem: PDE, noise_var: np.ndarray | str | float, counts: Sequence[int]) -> Block:
+def _equation(problem: PDE, noise_var: float | str, counts: Sequence[int]) -> Block:
     coords: Sequence[np.ndarray]
     if problem.grid is not None:
         coords, values = problem.grid, np.asarray(problem.source).ravel()
@@ -93,7 +93,7 @@ def _equation(problem: PDE, noise_var: np.ndarray | str | float, counts: Sequenc
         terms.append(RowTerm(points, t.orders, c if np.ndim(c) == 0 else np.ravel(c), names))
     if isinstance(noise_var, str):
         return Block(terms, values, np.ones(len(values)), SOURCE)
-    if np.all(np.asarray(noise_var) == 0):
+    if noise_var == 0:
         return Block(terms, values, np.full(len(values), EXACT), None, True)
     return Block(terms, values, np.sqrt(np.broadcast_to(noise_var, values.shape)))
 

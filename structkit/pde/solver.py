@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import math
 import numbers
-import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from structkit._core.errors import ConvergenceWarning, ShapeError
-from structkit._core.estimator import Estimator
+from structkit._core.errors import ConvergenceWarning
 from structkit._core.progress import Progress
-from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, Callback
-from structkit.pde.archive import pack, unpack
 from structkit.pde.diagnosis import cause_of_failure, is_solved
+from structkit.pde.fitted import FittedSolution
 from structkit.pde.galerkin import Attempt, Search, solve_galerkin
 from structkit.pde.map_solver import MapSettings, cause_of_map_failure, solve_map
+from structkit.pde.observations import Observations, as_noise, checked_observations
+from structkit.pde.posterior import Estimate, PosteriorFit, fit_posterior
 from structkit.pde.problem import PDE
 from structkit.pde.sampled import with_callable_source
+from structkit.pde.starts import PosteriorSearch
 
 __all__ = ["GPSolver"]
 
 _METHODS = ("galerkin", "map")
 
 
-class GPSolver(Estimator):
+class GPSolver(FittedSolution):
     r"""Solve differential equations in the function space of a Gaussian process with carriers.
 
     The solution is a sum of products of one-dimensional functions: smooth envelopes times carrier waves, the features
@@ -48,10 +48,13 @@ class GPSolver(Estimator):
         smallest residual off the grid.
     frequencies : sequence of array or "auto", default "auto"
         Carriers of each axis in cycles per unit; 0 stands for no carrier and is added. ``"auto"`` finds them.
+    noise_var : float or "learn", default 0
+        Variance of the noise of the source, in squared units of it. 0 is an exact source. ``"learn"`` finds it with all
+        hyperparameters by the evidence.
     tol : float, default 1e-10
         Estimated relative error that ends the search; rounding seldom permits less.
     max_iter : int, default 30
-        Most Newton steps for a nonlinear equation.
+        Most Newton steps for a nonlinear equation; three times as many steps for hyperparameters.
     random_state : int, default 0
         Seed of the lines along which frequencies are looked for.
     map_settings : MapSettings, optional
@@ -84,7 +87,15 @@ class GPSolver(Estimator):
     n_iter_ : int
         Newton steps of the solution that was kept.
     history_ : list of dict
-        Length-scale, residual and estimated error of every trial.
+        Length-scale, residual and estimated error of every trial; the log evidence of every step.
+    parameters_ : dict of str to Estimate
+        Value and standard error of each `Parameter` of the operator.
+    noise_var_ : float
+        Noise variance of the source.
+    observation_noise_var_ : list of float or array
+        Noise variance of each set of observations.
+    log_evidence_ : float
+        Logarithm of the density of all noisy data given the exact ones; NaN if all data are exact.
 
     See Also
     --------
@@ -125,6 +136,10 @@ class GPSolver(Estimator):
     converged_: bool
     n_iter_: int
     history_: list[dict[str, object]]
+    parameters_: dict[str, Estimate]
+    noise_var_: float
+    observation_noise_var_: list[float | np.ndarray]
+    log_evidence_: float
 
     def __init__(
         self,
@@ -133,6 +148,7 @@ class GPSolver(Estimator):
         method: str = "galerkin",
         lengthscale: float | str = "auto",
         frequencies: Sequence[Array] | str = "auto",
+        noise_var: float | str = 0.0,
         tol: float = 1e-10,
         max_iter: int = 30,
         random_state: int = 0,
@@ -144,6 +160,7 @@ class GPSolver(Estimator):
         self.method = method
         self.lengthscale = lengthscale
         self.frequencies = frequencies
+        self.noise_var = noise_var
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
@@ -151,13 +168,22 @@ class GPSolver(Estimator):
         self.callback = callback
         self.verbose = verbose
 
-    def fit(self, problem: PDE) -> Self:
+    def fit(
+        self,
+        problem: PDE,
+        observations: Observations | tuple[Any, ...] | Sequence[Observations | tuple[Any, ...]] | None = None,
+    ) -> Self:
         """Solve a problem.
+
+        With a noisy source or with observations the result is a posterior: conditions may be missing, the operator may
+        hold a `Parameter`, and `predict` has standard deviations.
 
         Parameters
         ----------
         problem : PDE
             Equation, domain and conditions.
+        observations : Observations or (points, values, noise_var), or a list of them, optional
+            Measurements of the solution or its derivatives.
 
         Returns
         -------
@@ -179,6 +205,11 @@ class GPSolver(Estimator):
             raise TypeError(f"problem is {type(problem).__name__}; expected a PDE.")
         search = self._search(problem)
         progress = Progress(self.verbose, self.callback)
+        noise_var = self._noise_var()
+        if observations is not None or problem.parameters or not np.all(noise_var == 0):
+            return self._fit_posterior(
+                problem, checked_observations(observations, problem), noise_var, search, progress
+            )
         if self.method == "map":
             attempt = solve_map(problem, self.map_settings or MapSettings(), search.n_points, progress)
             self._keep(attempt, progress)
@@ -191,90 +222,12 @@ class GPSolver(Estimator):
         self._warn(attempt, progress, cause_of_failure(attempt, self.max_iter))
         return self
 
-    def predict(self, coords: Sequence[Array], *, derivative: Mapping[int, int] | None = None) -> np.ndarray:
-        """Evaluate the solution, or a derivative, on a tensor grid.
-
-        Parameters
-        ----------
-        coords : sequence of array, shapes ``(n_d,)``
-            Coordinates of each axis, inside of the domain.
-        derivative : mapping, optional
-            Order of the derivative by axis: ``{0: 2}`` is the second derivative along the first axis.
-
-        Returns
-        -------
-        u : numpy.ndarray, shape ``(n_1, ..., n_D)``
-        """
-        self._check_fitted("residual_")
-        bases = self._expansion.bases
-        axes = [np.asarray(c, dtype=float) for c in coords]
-        if len(axes) != len(bases) or any(c.ndim != 1 for c in axes):
-            raise ShapeError(f"coords holds {len(axes)} arrays; expected {len(bases)} one-dimensional ones.")
-        for axis, (c, b) in enumerate(zip(axes, bases, strict=True)):
-            _check_inside(c, axis, b.features.lower, b.features.upper)
-        return self._expansion.on(axes, self._orders(derivative))
-
-    def predict_points(self, X: Array, *, derivative: Mapping[int, int] | None = None) -> np.ndarray:
-        """Evaluate the solution, or a derivative, at scattered points.
-
-        Parameters
-        ----------
-        X : array, shape ``(n, D)``
-            Points inside of the domain.
-        derivative : mapping, optional
-            Order of the derivative by axis.
-
-        Returns
-        -------
-        u : numpy.ndarray, shape ``(n,)``
-        """
-        self._check_fitted("residual_")
-        points = np.asarray(X, dtype=float)
-        bases = self._expansion.bases
-        if points.ndim != 2 or points.shape[1] != len(bases):
-            raise ShapeError(f"X has shape {points.shape}; expected (n, {len(bases)}), one column per axis.")
-        for axis, b in enumerate(bases):
-            _check_inside(points[:, axis], axis, b.features.lower, b.features.upper)
-        return self._expansion.at(points, self._orders(derivative))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the solution to a file without pickle.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file, usually ending in ``.npz``. It appears whole or not at all.
-        """
-        self._check_fitted("residual_")
-        write_archive(path, "GPSolver", pack(self))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a solution written by `save`.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-        """
-        return unpack(cls, read_archive(path, ["GPSolver"])[1])
-
-    def _orders(self, derivative: Mapping[int, int] | None) -> dict[int, int]:
-        orders = dict(derivative or {})
-        for axis, order in orders.items():
-            if axis not in range(len(self._expansion.bases)) or order not in range(5):
-                raise ValueError(f"derivative = {derivative!r}; expected orders 0 to 4 by the number of the axis.")
-        return orders
-
     def _search(self, problem: PDE) -> Search:
         d = problem.n_axes
         if self.method not in _METHODS:
             raise ValueError(f"method = {self.method!r}; expected one of {_METHODS}.")
         if not (self.map_settings is None or isinstance(self.map_settings, MapSettings)):
             raise TypeError(f"map_settings is {type(self.map_settings).__name__}; expected MapSettings or None.")
-        if problem.parameters:
-            names = ", ".join(p.name for p in problem.parameters)
-            raise ValueError(f"The operator has unknown parameters ({names}). Put numbers in their place.")
         if self.lengthscale != "auto" and not _is_positive(self.lengthscale):
             raise ValueError(f"lengthscale = {self.lengthscale!r}; expected a positive number or 'auto'.")
         if not _is_positive(self.tol):
@@ -303,17 +256,58 @@ class GPSolver(Estimator):
             raise ValueError(f"frequencies holds {len(arrays)} arrays; expected {d} of finite numbers.")
         return tuple(np.unique(np.append(f, 0.0)) for f in arrays)
 
+    def _noise_var(self) -> float | str:
+        given = self.noise_var
+        if isinstance(given, numbers.Real) and not isinstance(given, bool) and float(given) == 0:
+            return 0.0
+        checked = as_noise(given, 1, "noise_var")
+        return checked if isinstance(checked, str) else float(checked[0])
+
+    def _fit_posterior(
+        self,
+        problem: PDE,
+        observations: list[Observations],
+        noise_var: float | str,
+        search: Search,
+        progress: Progress,
+    ) -> Self:
+        if self.method != "galerkin":
+            raise ValueError(f"method = {self.method!r} takes exact data only; noise and observations need 'galerkin'.")
+        settings = PosteriorSearch(
+            noise_var, search.lengthscale, search.frequencies, search.n_points, 3 * search.max_iter, search.seed
+        )
+        fit = fit_posterior(problem, observations, settings, progress)
+        self._keep_solution(fit, progress)
+        self._root, self.residual_ = fit.root, fit.residual
+        self.equation_residual_, self.condition_residual_ = fit.equation_residual, fit.condition_residual
+        self.n_iter_, self.converged_ = fit.n_iter, fit.converged
+        self.parameters_, self.log_evidence_ = fit.parameters, fit.log_evidence
+        self.noise_var_, self.observation_noise_var_ = fit.noise_var, fit.observation_noise_var
+        if not (self.converged_ or progress.stopped):
+            warnings.warn(
+                f"The ascent of the evidence took all of its {settings.max_iter} steps. Increase max_iter, or give "
+                "noise variances or a lengthscale that are known.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return self
+
     def _keep(self, attempt: Attempt, progress: Progress) -> None:
-        bases = attempt.expansion.bases
-        self._expansion = attempt.expansion
-        self.residual_, self.equation_residual_ = attempt.error, attempt.residual
+        self._keep_solution(attempt, progress)
+        self._root, self.residual_, self.equation_residual_ = None, attempt.error, attempt.residual
         self.condition_residual_ = attempt.mismatch
+        self.n_iter_ = attempt.n_iter
+        self.converged_ = is_solved(attempt)
+        self.parameters_, self.log_evidence_ = {}, math.nan
+        self.noise_var_, self.observation_noise_var_ = 0.0, []
+
+    def _keep_solution(self, found: Attempt | PosteriorFit, progress: Progress) -> None:
+        self._expansion = found.expansion
+        bases = found.expansion.bases
         self.domain_ = [(b.features.lower, b.features.upper) for b in bases]
         self.frequencies_ = [b.features.frequencies for b in bases]
         self.lengthscale_ = [b.features.lengthscale for b in bases]
         self.n_points_ = tuple(b.n for b in bases)
-        self.n_iter_ = attempt.n_iter
-        self.converged_ = is_solved(attempt)
         self.history_ = progress.history
 
     def _warn(self, attempt: Attempt, progress: Progress, cause: str) -> None:
@@ -328,9 +322,3 @@ class GPSolver(Estimator):
 
 def _is_positive(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
-
-
-def _check_inside(x: np.ndarray, axis: int, lower: float, upper: float) -> None:
-    margin = 1e-9 * (upper - lower)
-    if not (np.isfinite(x).all() and (not x.size or (x.min() >= lower - margin and x.max() <= upper + margin))):
-        raise ValueError(f"Coordinates of axis {axis} leave the domain [{lower:g}, {upper:g}] or are not finite.")

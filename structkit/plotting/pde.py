@@ -114,7 +114,7 @@ def plot_solution(
     coords = [
         np.linspace(*ends, n) if c is None else np.array([float(c)]) for c, ends in zip(cuts, domain, strict=True)
     ]
-    values = model.predict(coords, derivative=derivative)
+    values = np.asarray(model.predict(coords, derivative=derivative))
     label = "u" if not derivative else "derivative of u"
     if exact is not None:
         values, label = values - exact(*np.meshgrid(*coords, indexing="ij")), "error"
@@ -157,7 +157,7 @@ def plot_carriers(model: GPSolver, *, axis: int = 0, n: int = 4096, ax: Axes | N
         raise ShapeError(f"axis = {axis!r}; the problem has {len(domain)} axes.")
     rng = np.random.default_rng(0)
     coords = [np.linspace(*e, n) if a == axis else np.sort(rng.uniform(*e, 5)) for a, e in enumerate(domain)]
-    lines = np.moveaxis(model.predict(coords), axis, 0).reshape(n, -1)
+    lines = np.moveaxis(np.asarray(model.predict(coords)), axis, 0).reshape(n, -1)
     power = np.sqrt(np.mean(np.abs(np.fft.rfft(lines * np.blackman(n)[:, None], axis=0)) ** 2, axis=1))
     low, high = domain[axis]
     f = np.arange(len(power)) * (n - 1) / (n * (high - low))
