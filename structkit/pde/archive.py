@@ -11,7 +11,7 @@ import numpy as np
 from structkit._core.errors import StructKitError
 from structkit.pde.basis import AxisBasis
 from structkit.pde.expansion import Expansion
-from structkit.pde.features import axis_features
+from structkit.pde.features import axis_features, polynomial_features
 from structkit.pde.map_solver import KernelBasis, MapSettings
 from structkit.pde.posterior import Estimate
 
@@ -71,8 +71,12 @@ def _basis(values: Mapping[str, Any], axis: int) -> AxisBasis | KernelBasis:
         parameters = [values[name] for i in range(2) if (name := f"kernel_{axis}_{i}") in values]
         return KernelBasis.of(parameters, envelope, values[f"grid_{axis}"])
     (lower, upper), ell = values["domain"][axis], values["lengthscales"][axis]
-    features = axis_features(lower, upper, ell, values[f"frequencies_{axis}"])
-    return AxisBasis(features, values["n_points"][axis], values[f"from_features_{axis}"])
+    from_features = values[f"from_features_{axis}"]
+    if ell > 0:
+        features = axis_features(lower, upper, ell, values[f"frequencies_{axis}"])
+    else:
+        features = polynomial_features(lower, upper, len(from_features) - 1)
+    return AxisBasis(features, values["n_points"][axis], from_features)
 
 
 def unpack(cls: type[_T], values: Mapping[str, Any], device: str | None = None) -> _T:

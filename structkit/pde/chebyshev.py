@@ -147,7 +147,7 @@ def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSol
     C = constraints.lift + free.expand(free.solve(free.restrict(f - system.apply(constraints.lift))))
     converged, n_iter = True, 0
     if problem.nonlinearity is not None:
-        found = solve_nonlinear(system, constraints, f, problem.nonlinearity, C, _NEWTON_STEPS, lambda residual: False)
+        found = solve_nonlinear(system, constraints, f, problem.nonlinearity, C, _NEWTON_STEPS, patient=True)
         C, converged, n_iter = found.coefficients, found.converged, found.n_iter
     u = Expansion(bases, C)  # type: ignore[arg-type]
     middle = [between(a, b, CHECK_POINTS[problem.n_axes]) for a, b in problem.domain]

@@ -18,7 +18,7 @@ import scipy.linalg
 from numpy.polynomial import legendre
 from scipy.special import gammaln
 
-__all__ = ["AxisFeatures", "axis_features", "lengthscale_slope"]
+__all__ = ["AxisFeatures", "axis_features", "lengthscale_slope", "polynomial_features"]
 
 # Envelope modes below this share of the largest eigenvalue are dropped; features scale as its square root.
 CUTOFF = 1e-29
@@ -117,6 +117,25 @@ def axis_features(
     f = np.asarray(frequencies, dtype=float)
     w = np.ones(len(f)) if weights is None else np.asarray(weights, dtype=float)
     return AxisFeatures(lower, upper, lengthscale, f, w, _modes((upper - lower) / lengthscale, cutoff))
+
+
+def polynomial_features(lower: float, upper: float, degree: int) -> AxisFeatures:
+    """Return Legendre polynomials up to a degree, the limit of a rough envelope: for layers at the ends.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Ends of the interval.
+    degree : int
+        Highest degree.
+
+    Returns
+    -------
+    AxisFeatures
+        Its length-scale is 0, which no envelope has.
+    """
+    modes = np.diag(np.sqrt(np.arange(degree + 1) + 0.5))
+    return AxisFeatures(lower, upper, 0.0, np.zeros(1), np.ones(1), modes)
 
 
 def lengthscale_slope(features: AxisFeatures) -> AxisFeatures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from structkit._core.progress import Progress
 from structkit.pde.basis import AxisBasis
 from structkit.pde.constraints import Constraints, Row, select_rows
 from structkit.pde.expansion import Expansion
-from structkit.pde.features import axis_features
+from structkit.pde.features import AxisFeatures, axis_features, polynomial_features
 from structkit.pde.frequencies import companions, discover_frequencies, fibres
 from structkit.pde.linear import FreeSystem
 from structkit.pde.newton import solve_nonlinear
@@ -23,6 +23,12 @@ __all__ = ["CHECK_POINTS", "VIOLATED", "Attempt", "Search", "between", "solve_ga
 
 # Lengths of the envelope over that of the domain, in the order in which they are tried.
 RATIOS = (0.35, 0.6, 0.2, 0.1, 0.07, 0.04)
+# Degrees of plain polynomials, by the number of axes: they resolve layers at the ends that no envelope does.
+_DEGREES = {1: (200, 800, 950), 2: (120, 280, 340), 3: (50, 100, 120)}
+# Polynomials of more than the first degree are not needed below this error.
+_GOOD = 1e-8
+# Length-scales for nonlinear equations that are solved for none at first.
+_PATIENT = (0.1, 0.2, 0.04)
 # Points of the off-grid residual per axis, by the number of axes.
 CHECK_POINTS = {1: 2001, 2: 151, 3: 41}
 # Most points per axis that are chosen automatically.
@@ -103,28 +109,71 @@ class Attempt:
     misfit: float = 0.0
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Functions to try: envelopes of a length-scale, over that of the axis, or polynomials up to a degree."""
+
+    ratio: float
+    degree: int = 0
+    again: bool = False
+    patient: bool = False
+
+
+def _trials(search: Search, n_axes: int) -> list[Trial]:
+    """What to try, in this order, until a solution is good enough."""
+    if search.lengthscale is not None:
+        given = [Trial(search.lengthscale, patient=True), Trial(0.8 * search.lengthscale, patient=True)]
+        return given + ([] if search.frequencies else [replace(t, again=True) for t in given])
+    first = [Trial(r) for r in RATIOS]
+    if search.frequencies:
+        return first + [replace(t, patient=True) for t in first]
+    polynomials = [Trial(1 / k, degree=k) for k in _DEGREES[n_axes]]
+    return [*first, *polynomials, *(Trial(r, patient=True) for r in _PATIENT), *(Trial(r, again=True) for r in RATIOS)]
+
+
+def _is_due(trial: Trial, problem: PDE, search: Search, attempts: Sequence[Attempt]) -> bool:
+    """Whether a trial can help after the earlier ones."""
+    if not attempts:
+        return True
+    best, solved = _best(attempts), any(a.solved for a in attempts)
+    if trial.again:
+        return best.residual <= _TRUSTED
+    if trial.degree:
+        lowest = trial.degree == _DEGREES[problem.n_axes][0]
+        # High derivatives of high polynomials are all rounding.
+        low_order = max(problem.order(a) for a in range(problem.n_axes)) <= 2
+        return solved and (lowest or (low_order and best.error > _GOOD))
+    return not trial.patient or search.lengthscale is not None or not solved
+
+
 def solve_galerkin(problem: PDE, search: Search, progress: Progress) -> Attempt:
-    """Return the attempt with the smallest off-grid residual, its error estimated from the runner-up."""
+    """Return the attempt with the smallest off-grid residual, its error estimated from the runners-up."""
     rows = select_rows(problem)
-    ratios = RATIOS if search.lengthscale is None else (search.lengthscale, 0.8 * search.lengthscale)
     attempts: list[Attempt] = []
-    progress.stage("length-scales", 2 * len(ratios))
-    for again in (False, True):
-        known = _best(attempts) if again else None
-        if known is not None and (search.frequencies is not None or known.residual > _TRUSTED):
+    trials = _trials(search, problem.n_axes)
+    progress.stage("length-scales", len(trials))
+    for trial in trials:
+        if not _is_due(trial, problem, search, attempts):
+            continue
+        features = _features(problem, search, trial, attempts)
+        attempts.append(_attempt(problem, rows, search, trial, features, attempts))
+        best = _best(attempts)
+        best.error = _estimate(best, attempts)
+        record = {"stage": "length-scales", "lengthscale": trial.ratio, "residual": attempts[-1].residual}
+        done = len(attempts) > 1 and best.error <= search.tol
+        if progress.step({**record, "error": best.error}) or done:
             break
-        for ratio in ratios:
-            found = search.frequencies or _carriers(problem, search, ratio, known)
-            attempts.append(_attempt(problem, rows, search, ratio, found, attempts, 1.4 if again else 1.0))
-            best = _best(attempts)
-            best.error = _estimate(best, attempts)
-            record = {"stage": "length-scales", "lengthscale": ratio, "residual": attempts[-1].residual}
-            done = len(attempts) > 1 and best.error <= search.tol
-            if progress.step({**record, "error": best.error}) or done:
-                progress.close()
-                return best
     progress.close()
     return _best(attempts)
+
+
+def _features(problem: PDE, search: Search, trial: Trial, attempts: Sequence[Attempt]) -> list[AxisFeatures]:
+    """Features of each axis."""
+    if trial.degree:
+        most = [int(0.8 * n) for n in search.n_points or [2 * trial.degree] * problem.n_axes]
+        return [polynomial_features(a, b, min(trial.degree, m)) for (a, b), m in zip(problem.domain, most, strict=True)]
+    found = search.frequencies or _carriers(problem, search, trial.ratio, _best(attempts) if trial.again else None)
+    return [axis_features(a, b, trial.ratio * (b - a), f) for (a, b), f in zip(problem.domain, found, strict=True)]
 
 
 def _best(attempts: Sequence[Attempt]) -> Attempt:
@@ -173,20 +222,12 @@ def _attempt(
     problem: PDE,
     rows: tuple[list[list[Row]], list[Row]],
     search: Search,
-    ratio: float,
-    frequencies: Sequence[np.ndarray],
+    trial: Trial,
+    features: Sequence[AxisFeatures],
     earlier: Sequence[Attempt],
-    margin: float,
 ) -> Attempt:
-    bases = []
-    for axis, (a, b) in enumerate(problem.domain):
-        features = axis_features(a, b, ratio * (b - a), frequencies[axis])
-        n = (
-            search.n_points[axis]
-            if search.n_points
-            else _points(problem, features.modes.shape[0], frequencies[axis], b - a, margin)
-        )
-        bases.append(AxisBasis(features, n))
+    points = search.n_points or [_points(problem, f, 1.4 if trial.again else 1.0) for f in features]
+    bases = [AxisBasis(f, n) for f, n in zip(features, points, strict=True)]
     constraints = Constraints(problem, bases, *rows)
     system = System(problem, bases)
     f = project(problem.source_on([b.x for b in bases]), bases)
@@ -200,7 +241,7 @@ def _attempt(
             near = project(_best(earlier).expansion.on([b.x for b in bases]), bases)
             start = constraints.lift + free.expand(free.restrict(near - constraints.lift))
         result = solve_nonlinear(
-            system, constraints, f, problem.nonlinearity, start, search.max_iter, lambda residual: False
+            system, constraints, f, problem.nonlinearity, start, search.max_iter, patient=trial.patient
         )
         C, solved, n_iter = result.coefficients, result.converged, result.n_iter
     u = Expansion(bases, C)
@@ -208,12 +249,15 @@ def _attempt(
     mismatch = constraints.mismatch(C, coords)
     residual = max(u.residual(problem, coords), mismatch) if np.isfinite(C).all() else math.inf
     residual = residual if math.isfinite(residual) else math.inf
-    return Attempt(u, ratio, residual, mismatch, solved, n_iter, resonance, u.on(coords))
+    return Attempt(u, trial.ratio, residual, mismatch, solved, n_iter, resonance, u.on(coords))
 
 
-def _points(problem: PDE, degree: int, frequencies: np.ndarray, length: float, margin: float) -> int:
+def _points(problem: PDE, features: AxisFeatures, margin: float) -> int:
     """Points that resolve the carriers and the envelope."""
-    n = math.pi * float(np.max(frequencies)) * length + 0.8 * degree + 16
+    degree, length = features.modes.shape[0], features.upper - features.lower
+    if features.lengthscale == 0:
+        return math.ceil(1.2 * degree) + 16
+    n = math.pi * float(np.max(features.frequencies)) * length + 0.8 * degree + 16
     n *= margin * (1.25 if problem.nonlinearity is not None else 1.0)
     return min(math.ceil(n), _MOST_POINTS[problem.n_axes])
 

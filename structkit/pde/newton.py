@@ -108,27 +108,30 @@ def solve_nonlinear(
     nonlinearity: Nonlinearity,
     start: np.ndarray,
     max_iter: int,
-    report: Callable[[float], bool],
+    *,
+    patient: bool,
 ) -> NewtonResult:
     """Solve from a start that obeys the conditions.
 
-    Where Newton's method fails, it starts again from where pseudo-time leads [1]_, and failing this follows the
-    solution as the nonlinearity grows from nothing to its strength.
+    Where Newton's method fails, it starts again from where pseudo-time leads [1]_, and failing this, if it is to be
+    patient, follows the solution as the nonlinearity grows from nothing to its strength.
 
     References
     ----------
     .. [1] Kelley, Keyes, "Convergence analysis of pseudo-transient continuation", SIAM J. Numer. Anal. 35, 1998.
     """
     equation = _Equation(system, constraints, f, nonlinearity)
-    result = _newton(equation, start, max_iter, report)
+    result = _newton(equation, start, max_iter)
     if result.converged:
         return result
     later = _pseudo_time(equation, start)
     if later is not None:
-        again = _newton(equation, later, max_iter, report)
+        again = _newton(equation, later, max_iter)
         if again.converged:
             return NewtonResult(again.coefficients, True, result.n_iter + again.n_iter)
-    return _continuation(equation, start, result, max_iter, report)
+    if not patient:
+        return result
+    return _continuation(equation, start, result, max_iter)
 
 
 def _pseudo_time(equation: _Equation, C: np.ndarray) -> np.ndarray | None:
@@ -158,15 +161,13 @@ def _pseudo_time(equation: _Equation, C: np.ndarray) -> np.ndarray | None:
     return None
 
 
-def _continuation(
-    equation: _Equation, start: np.ndarray, result: NewtonResult, max_iter: int, report: Callable[[float], bool]
-) -> NewtonResult:
+def _continuation(equation: _Equation, start: np.ndarray, result: NewtonResult, max_iter: int) -> NewtonResult:
     """Follow the solution from the linear to the nonlinear equation."""
     C, done, step, n_iter = start, 0.0, 0.25, result.n_iter
     for _ in range(_CONTINUATION):
         equation.strength = min(done + step, 1.0)
         last = equation.strength == 1.0
-        trial = _newton(equation, C, max_iter if last else min(max_iter, _FOLLOWING_STEPS), report)
+        trial = _newton(equation, C, max_iter if last else min(max_iter, _FOLLOWING_STEPS))
         n_iter += trial.n_iter
         if trial.converged:
             C, done, step = trial.coefficients, equation.strength, 2 * step
@@ -179,7 +180,7 @@ def _continuation(
     return NewtonResult(result.coefficients, False, n_iter)
 
 
-def _newton(equation: _Equation, C: np.ndarray, max_iter: int, report: Callable[[float], bool]) -> NewtonResult:
+def _newton(equation: _Equation, C: np.ndarray, max_iter: int) -> NewtonResult:
     r, size = equation.residual(C)
     norm = float(np.linalg.norm(r))
     for n in range(max_iter):
@@ -202,6 +203,4 @@ def _newton(equation: _Equation, C: np.ndarray, max_iter: int, report: Callable[
                 # No descent: solved to rounding of an ill-conditioned basis, or stuck.
                 return NewtonResult(C, norm <= 1e-8 * size, n)
         C, r, size, norm = trial, r_new, size_new, new
-        if report(norm / size):
-            break
     return NewtonResult(C, norm <= 1e-8 * size, max_iter)

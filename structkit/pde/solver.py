@@ -44,8 +44,8 @@ class GPSolver(FittedSolution):
         the kernels maximise the joint density by Adam. It is slower by orders of magnitude and less accurate;
         `lengthscale`, `frequencies`, `tol` and `max_iter` have no meaning for it.
     lengthscale : float or "auto", default "auto"
-        Length-scale of the envelopes over the length of the axis. ``"auto"`` tries several and keeps the one with the
-        smallest residual off the grid.
+        Length-scale of the envelopes over the length of the axis. ``"auto"`` tries several, and polynomials if
+        none is good enough, and keeps what has the smallest residual off the grid.
     frequencies : sequence of array or "auto", default "auto"
         Carriers of each axis in cycles per unit; 0 stands for no carrier and is added. ``"auto"`` finds them.
     noise_var : float or "learn", default 0
@@ -79,7 +79,7 @@ class GPSolver(FittedSolution):
     frequencies_ : list of array
         Carriers of each axis.
     lengthscale_ : list of float
-        Length-scale of each axis, in units of the coordinate.
+        Length-scale of each axis, in units of the coordinate; 0 for polynomials.
     n_points_ : tuple of int
         Collocation points of each axis.
     converged_ : bool

@@ -93,6 +93,17 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Shifted:
+    """A function moved to the right."""
+
+    f: object
+    by: float
+
+    def __call__(self, x, order=0):
+        return self.f(x - self.by, order)
+
+
+@dataclass(frozen=True)
 class Ridge:
     """A function of ``direction . x + offset``."""
 

@@ -12,6 +12,7 @@ from tests.pde.manufactured import (
     Power,
     Ridge,
     Runge,
+    Shifted,
     Sine,
     Step,
     Times,
@@ -359,3 +360,18 @@ def allen_cahn_3d():
         product(Sine(6.0, 0.3), Sine(9.0), Sine(5.0, 0.5)), (0.4, product(Exponential(0.4), Sine(3.0), Sine(2.0)))
     )
     return exact, problem(LAPLACE[3], [(0, 1), (0, 1), (0, 1)], exact, nonlinearity=CUBIC)
+
+
+def boundary_layer():
+    """Polynomials resolve it, envelopes do not."""
+    exact = Exact(product(Shifted(Exponential(1000.0), 1.0)), product(Sine(3.0)))
+    return exact, problem(1e-3 * D(0, 2) - D(0, 1), [(0, 1)], exact)
+
+
+def long_time_heat():
+    exact = Exact(
+        product(Sine(math.pi), Exponential(-(math.pi**2))),
+        (0.5, product(Sine(3.0), Sine(2.0))),
+    )
+    conditions = [Dirichlet(exact, axis=0), Initial(exact)]
+    return exact, problem(UT - D(0, 2), [(0, 1), (0, 40)], exact, conditions)

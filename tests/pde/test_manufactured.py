@@ -18,6 +18,7 @@ QUICK = (
     "poisson_1d_chirplike",
     "cantilever",
     "variable_coefficient_1d",
+    "boundary_layer",
     "robin_1d",
     "periodic_1d",
     "oscillator_1d",
