@@ -113,11 +113,14 @@ class Settings:
         Carriers of each axis.
     cutoff : float
         Share of the largest prior variance below which products of features are dropped.
+    fixed_ratios : bool
+        Whether the gradient leaves the length-scales out (zeros).
     """
 
     domain: Sequence[tuple[float, float]]
     frequencies: Sequence[np.ndarray]
     cutoff: float
+    fixed_ratios: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,11 +164,14 @@ class Evidence:
         self.blocks = sorted(blocks, key=lambda b: not b.exact)  # rows with small noise first: stable elimination
         self.settings = settings
         self.n_exact = sum(len(b.values) for b in self.blocks if b.exact)
+        self._last: tuple[tuple[float, ...], Design] | None = None
 
     def design(self, h: Hyperparameters) -> Design:
-        """Features for the hyperparameters."""
-        s = self.settings
-        return Design.of(s.domain, s.frequencies, np.exp(h.log_ratios).tolist(), s.cutoff)
+        """Features for the hyperparameters; the last ones are kept."""
+        s, ratios = self.settings, tuple(np.exp(h.log_ratios).tolist())
+        if self._last is None or self._last[0] != ratios:
+            self._last = ratios, Design.of(s.domain, s.frequencies, ratios, s.cutoff)
+        return self._last[1]
 
     def whitened(self, h: Hyperparameters, design: Design) -> tuple[np.ndarray, np.ndarray, float]:
         """Rows and data divided by their noise, and the sum of the logarithms of the noises that are not exact."""
@@ -222,7 +228,7 @@ class Evidence:
             part = slice(start, start + len(block.values))
             start = part.stop
             g = G[part] * roots / _sigma(block, h)[:, None]
-            for axis in range(len(ratios)):
+            for axis in range(0 if self.settings.fixed_ratios else len(ratios)):
                 ratios[axis] += float(np.vdot(g, design.rows(block, h.parameters, axis)))
             if block.noise is not None:
                 noise[block.noise] += float(pull[part] @ b[part] - np.vdot(G[part], A[part])) - len(block.values)

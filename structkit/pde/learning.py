@@ -19,7 +19,9 @@ __all__ = ["Objective", "Optimum", "climb", "curvature_root", "draws", "exact_mi
 # that what the data leave open stays finite.
 _WIDTH_WEIGHT, _WIDTH_RATIO, _WIDTH_NOISE = 3.0, 1.0, 5.0
 _RATIO = math.log(0.35)
-_RATIO_LIMITS = (math.log(0.06), math.log(3.0))
+# All carriers share the length-scale: without an upper limit a strong carrier of constant amplitude would forbid slow
+# components to bend, and bands would be too narrow.
+_RATIO_LIMITS = (math.log(0.06), math.log(0.6))
 _NOISE_LIMITS = (1e-7, 3.0)  # of the size of the data
 
 
@@ -133,7 +135,7 @@ def climb(objective: Objective, x: np.ndarray, max_iter: int, report: Callable[[
         method="L-BFGS-B",
         bounds=box,
         callback=each,
-        options={"maxiter": max_iter, "ftol": 1e-9, "gtol": 1e-4, "maxcor": 20},
+        options={"maxiter": max_iter, "ftol": 1e-8, "gtol": 1e-3, "maxcor": 20},
     )
     return Optimum(found.x, float(found.fun), found.status != 1, int(found.nit))
 

@@ -16,12 +16,7 @@ from structkit.pde.evidence import Evidence, Hyperparameters, prior_roots
 from structkit.pde.expansion import Expansion
 from structkit.pde.features import axis_features
 from structkit.pde.knowns import EXACT, SOURCE
-from structkit.pde.learning import (
-    Optimum,
-    climb,
-    curvature_root,
-    draws,
-)
+from structkit.pde.learning import Objective, Optimum, climb, curvature_root, draws
 from structkit.pde.observations import Observations
 from structkit.pde.problem import PDE
 from structkit.pde.rows import Design
@@ -31,6 +26,8 @@ __all__ = ["Estimate", "PosteriorFit", "fit_posterior"]
 
 # Directions of the common basis below this share of the largest one are dropped.
 _RANK = {1: 1e-9, 2: 1e-5, 3: 1e-4}
+# Steps from each of several starts.
+_SHORT = 20
 # Pairs of draws of the hyperparameters.
 _DRAWS = {1: 12, 2: 3, 3: 1}
 
@@ -117,8 +114,7 @@ def fit_posterior(
     def report(value: float) -> bool:
         return progress.step({"stage": "evidence", "log_evidence": value})
 
-    best, optimum = _ascend(learner, starts(learner), report)
-    objective = learner.objective(best, LEARNING_CUTOFF)
+    best, objective, optimum = _ascend(learner, starts(learner), report)
     root = curvature_root(objective, optimum.x)
     mixture = draws(objective, optimum, root, _DRAWS[learner.d], learner.rng)
     progress.close()
@@ -164,16 +160,23 @@ def _residuals(
     return spread / (size or 1.0), equation, violated
 
 
-def _ascend(learner: Learner, begins: Sequence[Start], report: Callable[[float], bool]) -> tuple[Start, Optimum]:
-    best: tuple[Start, Optimum] | None = None
+def _ascend(
+    learner: Learner, begins: Sequence[Start], report: Callable[[float], bool]
+) -> tuple[Start, Objective, Optimum]:
+    """Climb a little from every start, and on from the best."""
+    most = learner.search.max_iter
+    short = most if len(begins) == 1 else min(_SHORT, most)
+    best: tuple[Start, Objective, Optimum] | None = None
     for start in begins:
         objective = learner.objective(start, LEARNING_CUTOFF)
-        x = objective.variables(start.hyperparameters)
-        found = climb(objective, x, learner.search.max_iter, report)
-        if best is None or found.value < best[1].value:
-            best = start, found
+        found = climb(objective, objective.variables(start.hyperparameters), short, report)
+        if best is None or found.value < best[2].value:
+            best = start, objective, found
     assert best is not None
-    return best
+    start, objective, found = best
+    if not found.converged and short < most:
+        found = climb(objective, found.x, most - short, report)
+    return start, objective, found
 
 
 def _mixed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,7 +87,7 @@ class Design:
 
     features: tuple[AxisFeatures, ...]
     columns: tuple[np.ndarray, ...]
-    _cache: dict[tuple[int, int, int, int], np.ndarray] = field(default_factory=dict, repr=False)
+    _cache: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -124,10 +124,9 @@ class Design:
 
         With `slope`, the derivative with respect to the logarithm of the length-scale of that axis.
         """
-        out = np.ones((1, 1))
-        for axis in range(len(self.features)):
-            out = out * self._axis(points, axis, orders.get(axis, 0), axis == slope)[:, self.columns[axis]]
-        return out
+        return self._kept(
+            points, (slope, *sorted(orders.items())), lambda: self._multiplied(points, orders, slope), slope is None
+        )
 
     def rows(self, block: Block, values: Mapping[str, float], slope: int | None = None) -> np.ndarray:
         """Left-hand side of a block on the products, shape ``(n, p)``."""
@@ -145,9 +144,24 @@ class Design:
                 out += np.reshape(factor, (-1, 1)) * self.products(term.points, dict(term.orders), slope)
         return out
 
+    def _multiplied(self, points: np.ndarray, orders: Mapping[int, int], slope: int | None) -> np.ndarray:
+        out = np.ones((1, 1))
+        for axis in range(len(self.features)):
+            out = out * self._axis(points, axis, orders.get(axis, 0), axis == slope)[:, self.columns[axis]]
+        return out
+
     def _axis(self, points: np.ndarray, axis: int, order: int, slope: bool) -> np.ndarray:
-        key = (id(points), axis, order, int(slope))
-        if key not in self._cache:
-            f = lengthscale_slope(self.features[axis]) if slope else self.features[axis]
-            self._cache[key] = f(points[:, axis], order)
-        return self._cache[key]
+        f = lengthscale_slope(self.features[axis]) if slope else self.features[axis]
+        return self._kept(points, ("axis", axis, order, slope), lambda: f(points[:, axis], order))
+
+    def _kept(
+        self, points: np.ndarray, key: tuple[object, ...], make: Callable[[], np.ndarray], keep: bool = True
+    ) -> np.ndarray:
+        """What was made for these points before, or is made now; the points are kept so that their id stays theirs."""
+        whole = (id(points), *key)
+        if whole in self._cache:
+            return self._cache[whole][1]
+        made = make()
+        if keep:
+            self._cache[whole] = points, made
+        return made

@@ -94,6 +94,8 @@ class Learner:
         self.frequencies = self.carriers(self.ratio, {})
         self.knowns = knowns_of(problem, observations, search.noise_var, self.counts())
         self.exact_source = self.knowns.blocks[0].exact
+        self.fixed_ratios = search.lengthscale is not None or self.exact_source
+        self._last: tuple[tuple[object, ...], Evidence] | None = None
         size = self.evidence(self.frequencies, CUTOFF).design(self._blank(self.frequencies, self.ratio, {})).size
         if size > _MOST_FEATURES:
             raise SizeError(
@@ -128,8 +130,12 @@ class Learner:
         return counts
 
     def evidence(self, frequencies: Sequence[np.ndarray], cutoff: Mapping[int, float]) -> Evidence:
-        """Evidence with some carriers."""
-        return Evidence(self.knowns.blocks, Settings(self.problem.domain, frequencies, cutoff[self.d]))
+        """Evidence with some carriers; the last one is kept, with its features."""
+        key = (cutoff[self.d], *(f.tobytes() for f in frequencies))
+        if self._last is None or self._last[0] != key:
+            settings = Settings(self.problem.domain, frequencies, cutoff[self.d], self.fixed_ratios)
+            self._last = key, Evidence(self.knowns.blocks, settings)
+        return self._last[1]
 
     def start(self, frequencies: list[np.ndarray], ratio: float, values: Mapping[str, float]) -> Start:
         """Hyperparameters to start from."""
@@ -150,7 +156,7 @@ class Learner:
             self.knowns,
             [p.bounds for p in parameters],
             [_unit(p.initial, p.bounds, _TRIALS[self.d]) for p in parameters],
-            self.search.lengthscale is not None or self.exact_source,
+            self.fixed_ratios,
         )
 
 
