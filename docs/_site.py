@@ -73,6 +73,7 @@ EXAMPLES = ("plot_grid_regression", "plot_missing_cells", "plot_free_covariance"
 EXAMPLES += ("plot_gpytorch_kernels", "plot_uncertainty_checks", "plot_kernels")
 EXAMPLES += ("plot_trend_and_season", "plot_many_points")
 EXAMPLES += ("plot_high_frequency", "plot_waves_and_heat", "plot_nonlinear", "plot_three_dimensions")
+EXAMPLES += ("plot_noisy_sensors", "plot_unknown_wavenumber")
 EXAMPLES += ("plot_beijing", "plot_known_functions", "plot_unseen_coordinates", "plot_tensorly", "plot_outliers")
 EXAMPLES += ("plot_streaming",)
 EXAMPLES += (
