@@ -191,7 +191,8 @@ class Learner:
             self.warnings.append((message, UserWarning))
         # Samples per free number; on normal data the search finds tails as heavy as this by chance.
         load = Y.shape[0] * square.shape[0] / sum(W.shape[0] ** 2 for W in self.start)
-        tails = float((fourth / get_namespace(square).where(square > 0, 3 * square**2, 1.0 + 0 * square)).mean()) - 1.0
+        safe = get_namespace(square).where(square > 0, square, 1.0 + 0 * square)
+        tails = float((fourth / safe / (3 * safe)).mean()) - 1.0
         if not idle and square.shape[0] > 1 and tails < CHANCE / math.sqrt(load) + CHANCE_LEAST:
             message = (
                 f"The codes look normally distributed (excess of their fourth moments {tails:.2g}), so the dictionary "

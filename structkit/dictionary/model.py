@@ -18,7 +18,7 @@ from structkit.dictionary._dask import batches_of
 from structkit.dictionary.archive import pack, unpack
 from structkit.dictionary.labelled import features_of
 from structkit.dictionary.learner import BlockSums, Learner
-from structkit.dictionary.options import checked_samples, matched, prepare
+from structkit.dictionary.options import check_not_vanishing, checked_samples, matched, prepare
 from structkit.dictionary.stream import BlockStream, Report
 from structkit.dictionary.transform import CodeTransform
 
@@ -186,6 +186,7 @@ class OrthogonalDictionary(CodeTransform):
         self : OrthogonalDictionary
         """
         Y = checked_samples(self, X, fitting=True)
+        check_not_vanishing(Y)
         if Y.shape[0] == 0 or not bool(get_namespace(Y).any(Y != 0)):
             raise ValueError(
                 f"X is an array with {Y.shape[0]} sample(s) (shape={tuple(Y.shape)}), none with a nonzero entry, while "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from structkit.dictionary.model import OrthogonalDictionary
     from structkit.dictionary.transform import CodeTransform
 
-__all__ = ["checked_samples", "matched", "prepare", "resolved"]
+__all__ = ["check_not_vanishing", "checked_samples", "matched", "prepare", "resolved"]
 
 # A first dictionary takes so many samples per row of the largest factor, another one after an abrupt change so many,
 # a block of a stream so many.
@@ -83,6 +83,18 @@ def _check_magnitudes(X: Any, name: str) -> None:
         raise ValueError(
             f"{name} holds numbers up to {largest:.2g}, whose powers overflow in {X.dtype} beyond {most:.2g}. Use "
             "smaller units."
+        )
+
+
+def check_not_vanishing(Y: Any) -> None:
+    """Raise if all samples are so small that sums of their fourth powers vanish."""
+    xp = get_namespace(Y)
+    largest = float(xp.max(xp.abs(Y))) if Y.shape[0] else 0.0
+    least = float(xp.finfo(Y.dtype).smallest_normal) ** 0.25 / MOST_SHARE
+    if 0.0 < largest < least:
+        raise ValueError(
+            f"X holds numbers up to {largest:.2g}, whose powers vanish in {Y.dtype} below {least:.2g}. Use larger "
+            "units."
         )
 
 

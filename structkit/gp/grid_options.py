@@ -217,7 +217,7 @@ def _check_variation(data: GridData, mean: np.ndarray | None, mean_axis: int | N
     model = GridModel((), np.ones(()), start, None, mean_axis)
     spread = math.sqrt(observed_variance(data, model.mean_grid(data.y.ndim)))
     size = float(np.abs(data.y).max())
-    if spread <= max(8 * float(np.finfo(data.y.dtype).eps) * size, math.sqrt(np.finfo(float).tiny)):
+    if spread <= max(8 * float(np.finfo(data.y.dtype).eps) * size, np.finfo(float).tiny ** 0.25):
         raise ValueError(
             f"The {data.n_observed} observed cells do not vary about their mean (standard deviation {spread:.3g}, "
             f"largest value {size:.3g}), so variances cannot be learned from them. Give noise_var and "

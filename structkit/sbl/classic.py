@@ -242,7 +242,8 @@ class _Dense:
         if self.learn:
             power = float(abs2(solved).sum()) / n_snapshots
             self.noise = max(self._noise(update, power, float((old * traces).sum()), m), NOISE_FLOOR)
-        return float(np.linalg.norm(self.gamma - old) / np.linalg.norm(old))
+        size = float(np.linalg.norm(old))  # zero where the dictionary explains nothing
+        return float(np.linalg.norm(self.gamma - old)) / size if size > 0 else 0.0
 
     def _noise(self, update: str, power: float, explained: float, m: int) -> float:
         """Next noise variance; `explained` is the trace of what the coefficients add to the covariance, whitened."""

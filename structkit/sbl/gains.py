@@ -57,7 +57,8 @@ def mode_gains(
     s, q, weights = _statistics(model, mode, slices, A, basis, active)
     own = np.zeros(A.shape[1])
     own[active] = model.gammas[mode]
-    centre = np.exp(np.mean(np.log(model.gammas[mode])))
+    positive = model.gammas[mode][model.gammas[mode] > 0]  # a last column that explains nothing has none
+    centre = np.exp(np.mean(np.log(positive))) if positive.size else 1.0
     grid = np.broadcast_to(_GRID * centre, (A.shape[1], _GRID.size))
     gain, gamma = _run(s, q, weights, own, model.data.n_snapshots, grid, 0)
     inactive = np.setdiff1d(np.argpartition(-gain, min(_FINISTS, gain.size - 1))[:_FINISTS], active)

@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+# Measurements, columns and coefficients may be so many decades from one.
+_MOST_DECADES = 140
+
+
 @dataclass(frozen=True)
 class Problem:
     """Measurements ``y`` and factors of one recovery problem.
@@ -179,6 +183,7 @@ def prepare(factors: Sequence[object], y: object, n_snapshots: int | None = None
     given = check_input(factors, y, n_snapshots)
     norms = [_norms(a, i) for i, a in enumerate(given.factors)]
     scale = _scale(given.y)
+    _check_units(norms, scale)
     unit = [a / asarray_like(n, a) for a, n in zip(given.factors, norms, strict=True)]
     return Problem(unit, norms, given.y / scale, scale, given.dtype, given.snapshots)
 
@@ -204,12 +209,27 @@ def _norms(A: Array, i: int) -> np.ndarray:
     """Norms of the columns; an error where one is zero."""
     largest = float(abs(A).max())  # type: ignore[arg-type]
     unit = A / (largest if largest > 0 else 1.0)
-    norms = largest * np.sqrt(np.sum(abs2(to_numpy(unit)), axis=0))
+    with np.errstate(over="ignore"):  # refused with the units
+        norms = largest * np.sqrt(np.sum(abs2(to_numpy(unit)), axis=0))
     if not norms.all():
         raise ValueError(
             f"factors[{i}], column {int(np.argmin(norms))} is zero, so its coefficients have no effect. Leave it out."
         )
     return norms
+
+
+def _check_units(norms: Sequence[np.ndarray], scale: float) -> None:
+    """Raise where squares of measurements, of columns or of coefficients would overflow or vanish."""
+    sizes = [math.log10(scale)]
+    for pick in (np.min, np.max):
+        logs = [math.log10(float(pick(n))) for n in norms]
+        sizes += [*logs, math.log10(scale) - sum(logs)]
+    if max(map(abs, sizes)) > _MOST_DECADES:
+        least, most = min(float(n.min()) for n in norms), max(float(n.max()) for n in norms)
+        raise ValueError(
+            f"y is about {scale:.0e} and the columns of factors have norms from {least:.0e} to {most:.0e}; squares of "
+            f"them or of coefficients leave double precision beyond 1e{_MOST_DECADES}. Use other units."
+        )
 
 
 def _scale(y: Array) -> float:

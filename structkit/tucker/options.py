@@ -29,6 +29,7 @@ __all__ = [
 
 MEANS = ("main-effects", "constant", "zero")
 LIKELIHOODS = ("gaussian", "student-t")
+MOST = 1e150
 
 
 class Settings(NamedTuple):
@@ -72,6 +73,7 @@ def check_coordinates(X: object, n_modes: int | None = None, owner: str = "the t
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise NotFiniteError(f"X[{row}, {column}] is {array[row, column]}; coordinates must not be NaN or infinite.")
+    _check_size(array, "X")
     return array
 
 
@@ -98,7 +100,15 @@ def observed_entries(
     if np.isinf(values).any():
         raise NotFiniteError(f"y[{int(np.argmax(np.isinf(values)))}] is infinite; use NaN for a missing value.")
     observed = ~np.isnan(values)
+    _check_size(values[observed], "y")
     return (coordinates, values) if observed.all() else (coordinates[observed], values[observed])
+
+
+def _check_size(array: np.ndarray, name: str) -> None:
+    """Raise where squares would overflow."""
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > MOST:
+        raise ValueError(f"{name} holds numbers up to {largest:.2g}, whose squares overflow. Use smaller units.")
 
 
 def _table(X: object) -> np.ndarray:

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -128,7 +128,7 @@ def test_what_cannot_fit_is_refused_before_it_is_allocated(name):
 # ---- random small problems ----------------------------------------------------------------------------------------
 
 SMALL = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
+NUMBERS = st.one_of(st.floats(-1e6, 1e6, allow_subnormal=False), st.floats(allow_nan=False, allow_infinity=False))
 CELLS = st.one_of(NUMBERS, st.just(float("nan")), st.just(0.0), st.just(1e-12))
 
 
@@ -151,6 +151,7 @@ def answers_or_refuses(fit, answers):
 
 @SMALL
 @given(arrays(float, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=CELLS))
+@example(np.array([[1.5e-153, 0.0]]))
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_grid(y):
     axes = [np.arange(float(n)) for n in y.shape]
@@ -163,6 +164,8 @@ def test_any_grid(y):
     arrays(float, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=NUMBERS),
     st.lists(CELLS, min_size=12, max_size=12),
 )
+@example(np.array([[1.5e308], [0.0]]), [0.0] * 12)
+@example(np.array([[0.0], [0.0]]), [1e200, 1.0] + [0.0] * 10)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_entries(X, values):
     model = FunctionalCP(1, n_starts=1, max_iter=5, random_state=0)
@@ -174,6 +177,10 @@ def test_any_entries(X, values):
     arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 8)), elements=NUMBERS),
     st.lists(NUMBERS, min_size=6, max_size=6),
 )
+@example(np.array([[1.0], [0.0], [0.0]]), [0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+@example(np.array([[1.2e-154]]), [2.0] + [0.0] * 5)
+@example(np.array([[1.0]]), [4.5e-246] + [0.0] * 5)
+@example(np.array([[1.2e308], [1.0]]), [1.0] * 6)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_dictionary(A, values):
     y = np.array(values[: len(A)])
@@ -184,6 +191,8 @@ def test_any_dictionary(A, values):
 
 @SMALL
 @given(arrays(float, st.tuples(st.integers(1, 30), st.integers(1, 5)), elements=NUMBERS))
+@example(np.array([[2e-120]]))
+@example(np.full((1, 3), 5.4e-71))
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_samples(X):
     model = OrthogonalDictionary(random_state=0)
@@ -193,7 +202,7 @@ def test_any_samples(X):
 @SMALL
 @given(
     arrays(np.int64, st.tuples(st.integers(0, 5), st.just(2)), elements=st.integers(-2, 4)),
-    arrays(float, st.tuples(st.integers(1, 3), st.integers(1, 3)), elements=NUMBERS),
+    arrays(float, st.tuples(st.integers(1, 3), st.integers(1, 3)), elements=st.floats(-1e6, 1e6)),
 )
 def test_any_index(index, core):
     matrices = [np.ones((3, r)) for r in core.shape]
