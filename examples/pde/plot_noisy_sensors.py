@@ -25,9 +25,9 @@ def f(x):
 
 rng = np.random.default_rng(1)
 x = np.linspace(0, 2, 200)
-source = f(x) + 0.05 * np.sqrt(np.mean(f(x) ** 2)) * rng.standard_normal(200)
+source = f(x) + 0.2 * np.sqrt(np.mean(f(x) ** 2)) * rng.standard_normal(200)
 sensors = np.sort(rng.uniform(0, 2, 12))
-readings = u(sensors) + 0.05 * rng.standard_normal(12)
+readings = u(sensors) + 0.15 * rng.standard_normal(12)
 
 problem = PDE(D(0, 2), domain=[(0, 2)], source=source, grid=[x])
 solver = GPSolver(noise_var="learn").fit(problem, observations=(sensors[:, None], readings, "learn"))
