@@ -7,6 +7,7 @@ import structkit
 from structkit import ShapeError
 from structkit.dictionary import OrthogonalDictionary
 from structkit.gp import FreeCovariance, GridGP, Matern, SquaredExponential
+from structkit.statespace import kalman_filter, matern_sde
 from structkit.tucker import FunctionalCP
 
 xr = pytest.importorskip("xarray")
@@ -118,6 +119,20 @@ def test_labels_survive_a_file(tmp_path):
     xr.testing.assert_identical(again.predict(), model.predict())
     model.fit([np.arange(12.0), DEPTH], DATA.values)
     assert isinstance(model.predict(), np.ndarray)
+
+
+def test_dates_are_days_everywhere():
+    since = (DAYS - DAYS[0]).astype(float)
+    k = Matern(1.5, lengthscale=3.0)
+    np.testing.assert_allclose(k(DAYS), k(since), rtol=1e-12)
+    np.testing.assert_allclose(k(DAYS - DAYS[0]), k(since), rtol=1e-15)
+    hours = pd.DatetimeIndex(DAYS).as_unit("ns") + pd.Timedelta(hours=6)
+    np.testing.assert_allclose(k(hours, DAYS[:1])[0, 0], k([0.25], [0.0])[0, 0], rtol=1e-12)
+    y = np.sin(since)
+    by_date, by_number = (kalman_filter(matern_sde(0.5, 2.0), t, y, noise_var=0.1) for t in (DAYS, since))
+    assert float(by_date.log_likelihood) == pytest.approx(float(by_number.log_likelihood), rel=1e-12)
+    with pytest.raises(TypeError, match="time zone"):
+        k(hours.tz_localize("UTC"))
 
 
 # ---- entries --------------------------------------------------------------------------------------------------------
