@@ -41,6 +41,26 @@ def test_slices_of_a_cube(cube):
         plot_solution(cube, at=(None, None, None))
 
 
+def test_slices_name_the_axes_that_are_drawn(cube):
+    ax = plot_solution(cube, at=(0.5, None, None), n=5)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x2", "x3")
+    assert plot_solution(cube, at=(0.5, None, 0.5), n=5).get_xlabel() == "x2"
+
+
+def test_a_posterior_has_a_band():
+    places = np.linspace(0, 1, 9)
+    problem = PDE(D(0, 2), domain=[(0, 1)], source=-9.0)
+    model = GPSolver().fit(problem, (places, 4.5 * places * (1 - places), 1e-4))
+    ax = plot_solution(model, n=11, level=0.5)
+    x = np.linspace(0, 1, 11)
+    mean, std = model.predict([x], return_std=True)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), mean)
+    edges = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert edges.max() == pytest.approx((mean + 0.6744897501960817 * std).max(), rel=1e-12)
+    error = plot_solution(model, n=11, exact=lambda x: 4.5 * x * (1 - x))
+    assert np.abs(error.lines[0].get_ydata()).max() < 0.1
+
+
 def test_carriers(line):
     ax = plot_carriers(line)
     f, amplitude = ax.lines[0].get_data()

@@ -28,6 +28,8 @@ def gathered(coords: Any, y: Any, mask: Any, kernels: Sequence[object]) -> Given
         if not is_labelled(coords):
             raise TypeError("fit needs observations: fit(coords, y), or fit(data) with an xarray.DataArray.")
         coords, y = None, coords
+    if is_labelled(coords):
+        raise TypeError("coords is an xarray.DataArray, which brings its values: give it alone, or coordinates and y.")
     if not is_labelled(y):
         return Given(coords, y, mask, None)
     labels = Labels.of(y)

@@ -27,8 +27,8 @@ RATIOS = (0.35, 0.6, 0.2, 0.1, 0.07, 0.04)
 _DEGREES = {1: (200, 800, 950), 2: (120, 280, 340), 3: (50, 100, 120)}
 # Polynomials of more than the first degree are not needed below this error.
 _GOOD = 1e-8
-# Length-scales for nonlinear equations that are solved for none at first.
-_PATIENT = (0.1, 0.2, 0.04)
+# Trials, by their number, that take their time with a nonlinear equation if none before has solved it.
+_PATIENT = (2, 3, 4)
 # Points of the off-grid residual per axis, by the number of axes.
 CHECK_POINTS = {1: 2001, 2: 151, 3: 41}
 # Most points per axis that are chosen automatically.
@@ -116,34 +116,33 @@ class Trial:
     ratio: float
     degree: int = 0
     again: bool = False
-    patient: bool = False
 
 
 def _trials(search: Search, n_axes: int) -> list[Trial]:
     """What to try, in this order, until a solution is good enough."""
     if search.lengthscale is not None:
-        given = [Trial(search.lengthscale, patient=True), Trial(0.8 * search.lengthscale, patient=True)]
+        given = [Trial(search.lengthscale), Trial(0.8 * search.lengthscale)]
         return given + ([] if search.frequencies else [replace(t, again=True) for t in given])
     first = [Trial(r) for r in RATIOS]
     if search.frequencies:
-        return first + [replace(t, patient=True) for t in first]
+        return first
     polynomials = [Trial(1 / k, degree=k) for k in _DEGREES[n_axes]]
-    return [*first, *polynomials, *(Trial(r, patient=True) for r in _PATIENT), *(Trial(r, again=True) for r in RATIOS)]
+    return [*first, *polynomials, *(Trial(r, again=True) for r in RATIOS)]
 
 
-def _is_due(trial: Trial, problem: PDE, search: Search, attempts: Sequence[Attempt]) -> bool:
+def _is_due(trial: Trial, problem: PDE, attempts: Sequence[Attempt]) -> bool:
     """Whether a trial can help after the earlier ones."""
     if not attempts:
         return True
-    best, solved = _best(attempts), any(a.solved for a in attempts)
+    best = _best(attempts)
     if trial.again:
         return best.residual <= _TRUSTED
     if trial.degree:
         lowest = trial.degree == _DEGREES[problem.n_axes][0]
         # High derivatives of high polynomials are all rounding.
         low_order = max(problem.order(a) for a in range(problem.n_axes)) <= 2
-        return solved and (lowest or (low_order and best.error > _GOOD))
-    return not trial.patient or search.lengthscale is not None or not solved
+        return best.solved and best.mismatch <= VIOLATED and (lowest or (low_order and best.error > _GOOD))
+    return True
 
 
 def solve_galerkin(problem: PDE, search: Search, progress: Progress) -> Attempt:
@@ -153,7 +152,7 @@ def solve_galerkin(problem: PDE, search: Search, progress: Progress) -> Attempt:
     trials = _trials(search, problem.n_axes)
     progress.stage("length-scales", len(trials))
     for trial in trials:
-        if not _is_due(trial, problem, search, attempts):
+        if not _is_due(trial, problem, attempts):
             continue
         features = _features(problem, search, trial, attempts)
         attempts.append(_attempt(problem, rows, search, trial, features, attempts))
@@ -240,9 +239,9 @@ def _attempt(
         if earlier and _best(earlier).solved:
             near = project(_best(earlier).expansion.on([b.x for b in bases]), bases)
             start = constraints.lift + free.expand(free.restrict(near - constraints.lift))
-        result = solve_nonlinear(
-            system, constraints, f, problem.nonlinearity, start, search.max_iter, patient=trial.patient
-        )
+        unsolved = not any(a.solved for a in earlier)
+        patient = unsolved and (search.lengthscale is not None or len(earlier) in _PATIENT)
+        result = solve_nonlinear(system, constraints, f, problem.nonlinearity, start, search.max_iter, patient=patient)
         C, solved, n_iter = result.coefficients, result.converged, result.n_iter
     u = Expansion(bases, C)
     coords = [between(b.x[0], b.x[-1], CHECK_POINTS[problem.n_axes]) for b in bases]

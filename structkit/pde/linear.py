@@ -48,8 +48,8 @@ class FreeSystem:
 
     def resonance(self) -> float:
         """Smallest eigenvalue over the size of the operator on slow functions; 0 where it is rounding."""
-        noise = 10 * np.finfo(float).eps * float(np.abs(self.solver.eigenvalues).max())
-        smallest = self.solver.smallest
+        smallest, largest = self.solver.extremes
+        noise = 10 * np.finfo(float).eps * largest
         return smallest / self.constraints.problem.operator_size if smallest > noise else 0.0
 
     def expand(self, c: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -28,8 +29,8 @@ class KroneckerSumSolver:
     ----------
     eigenvalues : array, shape ``(n_1, ..., n_D)``
         Eigenvalues of the sum.
-    smallest : float
-        Smallest modulus among them.
+    extremes : tuple of float
+        Smallest and largest modulus among them.
     """
 
     def __init__(self, matrices: Sequence[np.ndarray]) -> None:
@@ -37,30 +38,43 @@ class KroneckerSumSolver:
         if len(self.matrices) == 1:
             # The singular value decomposition, unlike LU factors, says what to do where the matrix is singular.
             self._svd = scipy.linalg.svd(self.matrices[0], full_matrices=False)
-            values = [np.linalg.eigvals(self.matrices[0])]
         elif len(self.matrices) == 2:
             # A X + X B^T = F: the transpose of B comes from the Schur form of B^T.
             self._schur = [scipy.linalg.schur(m, output="real") for m in (self.matrices[0], self.matrices[1].T)]
+        else:
+            self._prepare_three()
+
+    @functools.cached_property
+    def eigenvalues(self) -> np.ndarray:
+        """Eigenvalues of the sum."""
+        if len(self.matrices) == 1:
+            return np.linalg.eigvals(self.matrices[0])
+        if len(self.matrices) == 2:
             values = [_quasi_eigenvalues(T) for T, _ in self._schur]
         else:
-            values = self._prepare_three()
-        total = values[0]
-        for v in values[1:]:
-            total = np.add.outer(total, v)
-        self.eigenvalues = total
-        self.smallest = float(np.abs(total).min())
+            values = self._values
+        return functools.reduce(np.add.outer, values)
 
-    def _prepare_three(self) -> list[np.ndarray]:
-        """Decompose three matrices; return their eigenvalues."""
+    @functools.cached_property
+    def extremes(self) -> tuple[float, float]:
+        """Smallest and largest modulus of the eigenvalues; of the singular values for one matrix, which has them."""
+        if len(self.matrices) == 1:
+            return float(self._svd[1][-1]), float(self._svd[1][0])
+        sizes = np.abs(self.eigenvalues)
+        return float(sizes.min()), float(sizes.max())
+
+    def _prepare_three(self) -> None:
+        """Decompose three matrices."""
         pairs = [np.linalg.eig(m) for m in self.matrices]
         self._vectors = [V for _, V in pairs]
         self._upper: list[tuple[np.ndarray, np.ndarray]] = []
         if math.prod(float(np.linalg.cond(V)) for V in self._vectors) < _WORST:
             self._inverse = [np.linalg.inv(V) for V in self._vectors]
-            return [w for w, _ in pairs]
+            self._values = [w for w, _ in pairs]
+            return
         # The second one is transposed, as in A X + X B^T.
         self._upper = [scipy.linalg.schur(m.T if k == 1 else m, output="complex") for k, m in enumerate(self.matrices)]
-        return [np.diag(T) for T, _ in self._upper]
+        self._values = [np.diag(T) for T, _ in self._upper]
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         """Return the solution for a right-hand side of shape ``(n_1, ..., n_D)``."""

@@ -10,6 +10,7 @@ import numpy as np
 from structkit._core.errors import NotFittedError, ShapeError
 from structkit.pde import GPSolver
 from structkit.plotting.common import BLUE, CYCLE, axes_or_new, cell_image
+from structkit.plotting.curves import plot_band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,9 +76,10 @@ def plot_solution(
     at: Sequence[float | None] | None = None,
     n: int = 301,
     derivative: dict[int, int] | None = None,
+    level: float = 0.95,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a solution, or its error where the exact one is known; of three axes a slice.
+    """Draw a solution, or its error where the exact one is known; of three axes a slice; a line with its band.
 
     Parameters
     ----------
@@ -92,6 +94,8 @@ def plot_solution(
         Points per axis.
     derivative : dict, optional
         Order of the derivative to draw, by axis.
+    level : float, default 0.95
+        Probability inside of the band around a line, where the solution is a posterior of noisy data.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure.
 
@@ -118,11 +122,17 @@ def plot_solution(
     label = "u" if not derivative else "derivative of u"
     if exact is not None:
         values, label = values - exact(*np.meshgrid(*coords, indexing="ij")), "error"
-    kept = [c for c, cut in zip(coords, cuts, strict=True) if cut is None]
-    ax = plot_field(kept, values.reshape([len(c) for c in kept]), ax=ax, label=label)
-    fixed = [f"x{a + 1} = {c:.3g}" for a, c in enumerate(cuts) if c is not None]
-    if fixed:
-        ax.set_title(", ".join(fixed))
+    drawn = [a for a, cut in enumerate(cuts) if cut is None]
+    if len(drawn) == 1 and model._root is not None:
+        _, std = model.predict(coords, derivative=derivative, return_std=True)
+        ax = plot_band(coords[drawn[0]], values.ravel(), std.ravel(), level=level, ax=ax)
+        ax.set(xlabel="x", ylabel=label)
+    else:
+        ax = plot_field([coords[a] for a in drawn], values.reshape([n] * len(drawn)), ax=ax, label=label)
+    if len(drawn) < len(cuts):
+        ax.set_title(", ".join(f"x{a + 1} = {c:.3g}" for a, c in enumerate(cuts) if c is not None))
+        names = [f"x{a + 1}" for a in drawn]
+        ax.set(xlabel=names[0], ylabel=label if len(drawn) == 1 else names[1])
     return ax
 
 

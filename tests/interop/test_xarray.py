@@ -104,6 +104,8 @@ def test_axes_without_coordinates_or_with_text():
 def test_observations_are_needed_and_missing_dates_refused():
     with pytest.raises(TypeError, match=r"fit needs observations: fit\(coords, y\), or fit\(data\)"):
         GridGP(KERNELS).fit([DAYS, DEPTH])
+    with pytest.raises(TypeError, match="which brings its values: give it alone"):
+        GridGP(KERNELS).fit(DATA, DATA)
     holes = DAYS.copy()
     holes[2] = np.datetime64("NaT")
     with pytest.raises(ValueError, match=r"coords\[0\]\[2\] is nan"):
