@@ -65,7 +65,7 @@ def row(name: str, scale: float) -> list[str]:
     n = solver.n_points_
     ours = timed(lambda: GPSolver().fit(problem).predict(at), truth)
     spectral = timed(lambda: chebyshev_solve(problem, n).predict(at), truth)
-    differences = "-"
+    differences = "none"
     if problem.nonlinearity is None and problem.order(0) == 2:
         count = 4 * max(n) if len(n) == 1 else max(n)
         differences = timed(lambda: peers.finite_differences(solved, count, at), truth)
