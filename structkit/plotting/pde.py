@@ -177,7 +177,7 @@ def plot_carriers(model: GPSolver, *, axis: int = 0, n: int = 4096, ax: Axes | N
         ax.axvline(c, color=CYCLE[3], ls="--", lw=1, label="carriers" if i == 0 else None)
     top = 1.5 * max(float(np.max(model.frequencies_[axis])), 6 / (high - low))
     ax.set(xlim=(-0.02 * top, top), ylim=(1e-12, 3), xlabel="cycles per unit", ylabel="relative amplitude")
-    ax.legend(loc="upper right", frameon=False)
+    ax.legend(loc="lower right", frameon=False)
     return ax
 
 
