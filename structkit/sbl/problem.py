@@ -220,12 +220,13 @@ def _norms(A: Array, i: int) -> np.ndarray:
 
 def _check_units(norms: Sequence[np.ndarray], scale: float) -> None:
     """Raise where squares of measurements, of columns or of coefficients would overflow or vanish."""
+    ends = [(float(n.min()), float(n.max())) for n in norms]
     sizes = [math.log10(scale)]
-    for pick in (np.min, np.max):
-        logs = [math.log10(float(pick(n))) for n in norms]
+    for side in zip(*ends, strict=True):
+        logs = [math.log10(x) for x in side]
         sizes += [*logs, math.log10(scale) - sum(logs)]
     if max(map(abs, sizes)) > _MOST_DECADES:
-        least, most = min(float(n.min()) for n in norms), max(float(n.max()) for n in norms)
+        least, most = min(low for low, _ in ends), max(high for _, high in ends)
         raise ValueError(
             f"y is about {scale:.0e} and the columns of factors have norms from {least:.0e} to {most:.0e}; squares of "
             f"them or of coefficients leave double precision beyond 1e{_MOST_DECADES}. Use other units."
