@@ -2,6 +2,7 @@
 
 from structkit.pde.chebyshev import ChebyshevSolution, chebyshev_solve
 from structkit.pde.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
+from structkit.pde.curves import OnCurve
 from structkit.pde.map_solver import MapSettings
 from structkit.pde.observations import Observations
 from structkit.pde.operators import D, Operator, Parameter
@@ -21,6 +22,7 @@ __all__ = [
     "Neumann",
     "Nonlinearity",
     "Observations",
+    "OnCurve",
     "Operator",
     "Parameter",
     "Periodic",

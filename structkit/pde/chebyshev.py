@@ -12,12 +12,12 @@ from structkit._core.errors import ShapeError
 from structkit.pde.basis import clenshaw_curtis
 from structkit.pde.constraints import Constraints, select_rows
 from structkit.pde.expansion import Expansion
-from structkit.pde.galerkin import CHECK_POINTS, between
 from structkit.pde.linear import FreeSystem
 from structkit.pde.newton import solve_nonlinear
 from structkit.pde.problem import PDE
 from structkit.pde.sampled import with_callable_source
 from structkit.pde.system import System, project
+from structkit.pde.trials import CHECK_POINTS, between
 
 __all__ = ["ChebyshevSolution", "chebyshev_solve"]
 
@@ -115,7 +115,7 @@ def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSol
     Raises
     ------
     ValueError
-        If conditions are missing or there are too few points.
+        If conditions are missing, there are too few points, or the problem has a mask.
 
     See Also
     --------
@@ -138,6 +138,8 @@ def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSol
     counts = (n_points,) * problem.n_axes if isinstance(n_points, (int, np.integer)) else tuple(n_points)
     if len(counts) != problem.n_axes or not all(isinstance(n, (int, np.integer)) and n >= 8 for n in counts):
         raise ValueError(f"n_points = {n_points!r}; expected whole numbers from 8 on, one or {problem.n_axes}.")
+    if problem.mask is not None:
+        raise ValueError("chebyshev_solve needs the whole box; a problem with a mask is for GPSolver.")
     problem, _ = with_callable_source(problem)
     bases = [PolynomialBasis(a, b, int(n)) for (a, b), n in zip(problem.domain, counts, strict=True)]
     constraints = Constraints(problem, bases, *select_rows(problem))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from structkit._core.errors import NotFiniteError, ShapeError
 
-__all__ = ["Condition", "Dirichlet", "Initial", "Neumann", "Periodic", "Robin", "values_on"]
+__all__ = ["Condition", "Dirichlet", "Initial", "Neumann", "Periodic", "Robin", "Value", "values_at", "values_on"]
 
 SIDES = ("lower", "upper")
 Value = Callable[..., Any] | float
@@ -208,12 +208,21 @@ def _check_value(value: object, name: str) -> None:
 def values_on(value: Value, coords: list[np.ndarray], name: str) -> np.ndarray:
     """Values of a number or callable on the tensor grid of `coords`."""
     shape = tuple(len(c) for c in coords)
+    return _values(value, np.meshgrid(*coords, indexing="ij", sparse=True), shape, name)
+
+
+def values_at(value: Value, points: np.ndarray, name: str) -> np.ndarray:
+    """Values of a number or callable at points ``(n, D)``."""
+    return _values(value, list(points.T), (len(points),), name)
+
+
+def _values(value: Value, grids: Sequence[np.ndarray], shape: tuple[int, ...], name: str) -> np.ndarray:
     if not callable(value):
         return np.full(shape, float(value))
     try:
-        found = np.asarray(value(*np.meshgrid(*coords, indexing="ij", sparse=True)))
+        found = np.asarray(value(*grids))
     except TypeError as err:
-        raise TypeError(f"{name} failed for {len(coords)} coordinate arrays, one for each axis: {err}") from err
+        raise TypeError(f"{name} failed for {len(grids)} coordinate arrays, one for each axis: {err}") from err
     if found.dtype.kind not in "fiub":
         raise TypeError(f"{name} returned {found.dtype}; expected real numbers.")
     try:
@@ -225,6 +234,6 @@ def values_on(value: Value, coords: list[np.ndarray], name: str) -> np.ndarray:
         ) from None
     if not np.isfinite(out).all():
         where = np.unravel_index(int(np.argmin(np.isfinite(out))), shape)
-        point = ", ".join(f"{c[i]:.6g}" for c, i in zip(coords, where, strict=True))
+        point = ", ".join(f"{np.broadcast_to(g, shape)[where]:.6g}" for g in grids)
         raise NotFiniteError(f"{name} is {out[where]} at ({point}); it must be finite on the whole domain.")
     return out

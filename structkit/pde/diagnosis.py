@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from structkit.pde.galerkin import VIOLATED, Attempt
+from structkit.pde.trials import VIOLATED, Attempt
 
 __all__ = ["cause_of_failure", "is_solved"]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from structkit.kron import multi_mode_product
 from structkit.pde.basis import AxisBasis
-from structkit.pde.operators import Operator
 from structkit.pde.problem import PDE
 
 __all__ = ["Expansion"]
@@ -50,29 +49,40 @@ class Expansion:
             out[start : start + step] = value.reshape(len(part), *out.shape[1:])
         return out
 
-    def operated(self, op: Operator, coords: Sequence[np.ndarray]) -> np.ndarray:
-        """Values of a linear operator, with the initial values of its parameters, on the tensor grid of `coords`."""
-        grids = np.meshgrid(*coords, indexing="ij", sparse=True)
-        return sum(
-            (t.coefficient.at(grids, {}) * self.on(coords, dict(t.orders)) for t in op.terms),
-            np.zeros([len(c) for c in coords]),
-        )
-
     def residual(self, problem: PDE, coords: Sequence[np.ndarray]) -> float:
         """Root mean square of ``L u + N(u) - f`` on a grid over that of the largest term."""
-        source = problem.source_on(coords)
-        # The second derivative of a straight line is rounding, and so is its residual.
-        total, size = -source, max(_rms(source), problem.operator_size * _rms(self.on(coords)))
-        for t, c in zip(problem.operator.terms, problem.coefficients_on(coords, {}), strict=True):
-            value = c * self.on(coords, dict(t.orders))
-            total = total + value
-            size = max(size, _rms(value))
-        if problem.nonlinearity is not None:
-            with np.errstate(all="ignore"):
-                value = problem.nonlinearity.value([self.operated(o, coords) for o in problem.nonlinearity.operators])
-            total = total + value
-            size = max(size, _rms(value))
-        return _rms(total) / size if size > 0 else 0.0
+        grids = np.meshgrid(*coords, indexing="ij", sparse=True)
+        return _relative_residual(problem, grids, problem.source_on(coords), lambda orders: self.on(coords, orders))
+
+    def residual_at(self, problem: PDE, points: np.ndarray) -> float:
+        """The same at scattered points ``(n, D)``."""
+        return _relative_residual(
+            problem, list(points.T), problem.source_at(points), lambda orders: self.at(points, orders)
+        )
+
+
+def _relative_residual(
+    problem: PDE,
+    grids: Sequence[np.ndarray],
+    source: np.ndarray,
+    derivative: Callable[[Mapping[int, int]], np.ndarray],
+) -> float:
+    # The second derivative of a straight line is rounding, and so is its residual.
+    total, size = -source, max(_rms(source), problem.operator_size * _rms(derivative({})))
+    for t in problem.operator.terms:
+        value = t.coefficient.at(grids, {}) * derivative(dict(t.orders))
+        total = total + value
+        size = max(size, _rms(value))
+    if problem.nonlinearity is not None:
+        arguments = [
+            sum((t.coefficient.at(grids, {}) * derivative(dict(t.orders)) for t in o.terms), np.zeros(source.shape))
+            for o in problem.nonlinearity.operators
+        ]
+        with np.errstate(all="ignore"):
+            value = problem.nonlinearity.value(arguments)
+        total = total + value
+        size = max(size, _rms(value))
+    return _rms(total) / size if size > 0 else 0.0
 
 
 def _rms(values: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from structkit.pde.conditions import Periodic, values_on
 from structkit.pde.features import CUTOFF, axis_features
 from structkit.pde.problem import PDE
 
-__all__ = ["companions", "discover_frequencies", "fibres", "has_no_lines"]
+__all__ = ["chords", "companions", "discover_frequencies", "fibres", "has_no_lines", "merged"]
 
 MAX_CARRIERS = 12
 # Features whose part outside of the others is below this share of the largest one would fit rounding errors.
@@ -30,6 +30,7 @@ _TINY = 1e-9
 # A carrier is kept if two of them take this share of the residual.
 _WORTH = 0.02
 _N_FIBRES = 8
+_N_CHORDS = 3
 
 
 def discover_frequencies(
@@ -137,6 +138,45 @@ def fibres(problem: PDE, axis: int, rng: np.random.Generator) -> np.ndarray:
         rough = power[_MOST // 4 :].sum(axis=0) > _EMPTY * power.sum(axis=0)
         noise = _is_noise(columns) | (rough & (np.abs(columns).max(axis=0) < _TINY * sizes))
         columns, power = columns[:, ~noise], power[:, ~noise]
+    return _thinned(columns, power)
+
+
+def chords(problem: PDE, axis: int, rng: np.random.Generator) -> list[tuple[float, float, np.ndarray]]:
+    """Ends of lines along one axis that stay inside of a mask, and samples of the source along them.
+
+    The longest of several through random points inside.
+    """
+    inside = problem.points_inside(_N_FIBRES)
+    anchors = inside[rng.permutation(len(inside))[:_N_FIBRES]]
+    x = np.linspace(*problem.domain[axis], _MOST + 1)
+    pieces = []
+    for anchor in anchors:
+        line = np.tile(anchor, (len(x), 1))
+        line[:, axis] = x
+        outside = np.flatnonzero(~problem.inside(line))
+        at = np.searchsorted(x, anchor[axis])
+        first = outside[outside < at].max(initial=-1) + 1
+        last = outside[outside >= at].min(initial=len(x)) - 1
+        pieces.append((x[last] - x[first], anchor, x[first], x[last]))
+    out = []
+    for _, anchor, lower, upper in sorted(pieces, key=lambda p: -p[0])[:_N_CHORDS]:
+        line = np.tile(anchor, (_MOST + 1, 1))
+        line[:, axis] = np.linspace(lower, upper, _MOST + 1)
+        columns = problem.source_at(line)[:, None]
+        out.append((lower, upper, _thinned(columns, _power(columns))))
+    return out
+
+
+def merged(parts: Sequence[np.ndarray], lengths: Sequence[float]) -> np.ndarray:
+    """Frequencies found on lines of some lengths, those that a line cannot tell from earlier ones left out."""
+    found = list(parts[0])
+    for part, length in zip(parts[1:], lengths[1:], strict=True):
+        found += [f for f in part if all(abs(f - g) > 1 / length for g in found)]
+    return np.sort(found[:MAX_CARRIERS])
+
+
+def _thinned(columns: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """As few samples as resolve all columns."""
     n = _FEWEST
     while n < _MOST and not _resolved(power, n):
         n *= 2

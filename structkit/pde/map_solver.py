@@ -13,10 +13,10 @@ from structkit._core.errors import NotPositiveDefiniteError, ShapeError
 from structkit._core.progress import Progress
 from structkit.gp import SpectralMixture
 from structkit.pde.expansion import Expansion
-from structkit.pde.galerkin import Attempt
 from structkit.pde.map_objective import ENVELOPES, AxisKernel, MapObjective, MapState
 from structkit.pde.problem import PDE
 from structkit.pde.sampled import with_callable_source
+from structkit.pde.trials import Attempt
 
 __all__ = ["KernelBasis", "MapSettings", "cause_of_map_failure", "solve_map"]
 

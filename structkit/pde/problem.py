@@ -12,11 +12,13 @@ import numpy as np
 
 from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
-from structkit.pde.conditions import Condition, Periodic, values_on
+from structkit.pde.conditions import Condition, Periodic, values_at, values_on
+from structkit.pde.curves import OnCurve, inside_curves
 from structkit.pde.operators import D, Operator, Parameter
 
 __all__ = ["PDE", "Nonlinearity"]
 
+_MASK_PROBES = 61  # per axis: a mask without any of them inside is a mistake
 _STEP = 1e-30  # of complex-step derivatives, which have no cancellation
 
 
@@ -80,6 +82,10 @@ class PDE:
         ``N`` and its derivative as functions of ``u``, or a `Nonlinearity` of several derivatives.
     grid : sequence of array, optional
         Coordinates of the samples of the source: for each axis an evenly spaced array from end to end.
+    mask : callable, optional
+        Where in the box the equation holds, for domains in the plane that are no boxes: takes both coordinates,
+        broadcast, and returns booleans. Default: the whole box, or what lies inside of an odd number of the curves
+        of `OnCurve` conditions. Conditions on faces hold where the face borders what is inside.
 
     Raises
     ------
@@ -107,6 +113,7 @@ class PDE:
         conditions: Sequence[Condition] | Condition = (),
         nonlinearity: Nonlinearity | tuple[Callable[..., Any], Callable[..., Any]] | None = None,
         grid: Sequence[Array] | None = None,
+        mask: Callable[..., Any] | None = None,
     ) -> None:
         if not isinstance(operator, Operator):
             raise TypeError(f"operator is {operator!r}; build it from D(axis, order), for example D(0, 2) + D(1, 2).")
@@ -117,6 +124,7 @@ class PDE:
         self._check_axes()
         self.grid = None if grid is None else _checked_grid(grid, self.domain)
         self.source = self._checked_source(source)
+        self.mask = self._checked_mask(mask)
         self._probe()
 
     @property
@@ -137,11 +145,15 @@ class PDE:
     @property
     def operator_size(self) -> float:
         """Largest term of the operator for a function that changes by one over the domain."""
-        coords = [np.linspace(a, b, 5) for a, b in self.domain]
+        if self.mask is None:
+            axes = [np.linspace(a, b, 5) for a, b in self.domain]
+            grids = list(np.meshgrid(*axes, indexing="ij", sparse=True))
+        else:
+            grids = list(self.points_inside(5).T)
         lengths = [b - a for a, b in self.domain]
         return max(
-            float(np.abs(c).max()) / math.prod(lengths[axis] ** k for axis, k in t.orders)
-            for t, c in zip(self.operator.terms, self.coefficients_on(coords, {}), strict=True)
+            float(np.abs(t.coefficient.at(grids, {})).max()) / math.prod(lengths[axis] ** k for axis, k in t.orders)
+            for t in self.operator.terms
         )
 
     def source_on(self, coords: Sequence[np.ndarray]) -> np.ndarray:
@@ -159,6 +171,42 @@ class PDE:
                 name = f"The coefficient of {t!r}"
                 found.append(values_on(lambda *x, c=c: c.at(x, values), list(coords), name))
         return found
+
+    def source_at(self, points: np.ndarray) -> np.ndarray:
+        """Values of a source that is a number or a callable at points ``(n, D)``."""
+        return values_at(self.source, points, "source")  # type: ignore[arg-type]
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Which points ``(n, D)`` belong to the domain, if there is a mask."""
+        assert self.mask is not None
+        found = np.asarray(self.mask(*points.T))
+        if found.dtype != bool or found.shape not in ((), (len(points),)):
+            raise TypeError(
+                f"mask returned {found.dtype} of shape {found.shape} for coordinates of shape ({len(points)},); "
+                "expected booleans of that shape."
+            )
+        return np.broadcast_to(found, len(points))
+
+    def points_inside(self, n: int) -> np.ndarray:
+        """Points of an even grid, `n` midpoints per axis or more until there are some, that belong to the domain."""
+        while True:
+            axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in self.domain]
+            points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, self.n_axes)
+            points = points[self.inside(points)]
+            if len(points):
+                return points
+            if n > _MASK_PROBES:
+                raise ValueError(f"mask is False at all of {n} x {n} points of the domain {self.domain}.")
+            n *= 2
+
+    def points_on_face(self, axis: int, side: str, n: int) -> np.ndarray:
+        """Points of a face, of `n` evenly spaced ones, that border what is inside."""
+        ends, (a, b) = self.domain[axis], self.domain[1 - axis]
+        points = np.empty((n, 2))
+        points[:, 1 - axis] = a + (b - a) * (np.arange(n) + 0.5) / n
+        points[:, axis] = ends[0 if side == "lower" else 1]
+        step = 1e-6 * (ends[1] - ends[0]) * (1 if side == "lower" else -1)
+        return points[self.inside(points + step * np.eye(2)[axis])]
 
     def _check_axes(self) -> None:
         n = self.n_axes
@@ -203,8 +251,36 @@ class PDE:
             raise NotFiniteError("source holds NaN or infinity. Fill gaps first, or give observations to the solver.")
         return samples
 
+    def _checked_mask(self, mask: Any) -> Callable[..., Any] | None:
+        """The mask; what a curve needs to have a side that is inside."""
+        curves = [c for c in self.conditions if isinstance(c, OnCurve)]
+        if mask is None and not curves:
+            return None
+        if mask is not None and not callable(mask):
+            raise TypeError(f"mask is {type(mask).__name__}; expected a callable of both coordinates.")
+        if self.n_axes != 2 or isinstance(self.source, np.ndarray):
+            raise ValueError("mask and OnCurve are for two axes and a source that is a number or a callable.")
+        if any(isinstance(c, Periodic) for c in self.conditions):
+            raise ValueError("Periodic conditions need the whole box; leave mask and OnCurve out.")
+        if not self.conditions:
+            raise ValueError("Behind a mask the solution needs conditions on its border. Add OnCurve.")
+        if mask is None and (len(curves) < len(self.conditions) or not all(c.is_closed for c in curves)):
+            raise ValueError(
+                "Which side of the curves is inside? Give mask: it can be left out only if all conditions are on "
+                "closed curves."
+            )
+        (x0, x1), (y0, y1) = self.domain
+        for c in curves:
+            p = c.outline
+            if np.any(p < np.array([x0, y0]) - 1e-9 * (x1 - x0)) or np.any(p > np.array([x1, y1]) + 1e-9 * (y1 - y0)):
+                raise ValueError(f"The curve of {c!r} leaves the domain {self.domain}.")
+        return mask or inside_curves(curves)
+
     def _probe(self) -> None:
         """Call everything once inside and at the ends, so that mistakes show before any work."""
+        if self.mask is not None:
+            self._probe_masked()
+            return
         coords = [np.array([a, 0.4142 * a + 0.5858 * b, b]) for a, b in self.domain]
         if not isinstance(self.source, np.ndarray):
             self.source_on(coords)
@@ -215,6 +291,19 @@ class PDE:
                     end = self.domain[axis][0 if side == "lower" else 1]
                     face = [np.array([end]) if a == axis else x for a, x in enumerate(coords)]
                     values_on(c.value, face, f"The value of {type(c).__name__}")  # type: ignore[attr-defined]
+
+    def _probe_masked(self) -> None:
+        points = self.points_inside(_MASK_PROBES)
+        self.source_at(points)
+        for t in self.operator.terms:
+            values_at(lambda *x, c=t.coefficient: c.at(x, {}), points, f"The coefficient of {t!r}")
+        for c in self.conditions:
+            faces = c.faces(2)
+            sets = [self.points_on_face(*face, _MASK_PROBES) for face in faces] if faces else [c.points(_MASK_PROBES)]  # type: ignore[attr-defined]
+            if not any(map(len, sets)):
+                raise ValueError(f"{c!r} is about no part of the border of what is inside of the mask.")
+            for p in sets:
+                values_at(c.value, p, f"The value of {type(c).__name__}")  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return f"PDE({self.operator!r}{', nonlinear' if self.nonlinearity else ''}, domain={self.domain})"

@@ -15,13 +15,14 @@ from structkit._core.progress import Progress
 from structkit._core.types import Array, Callback
 from structkit.pde.diagnosis import cause_of_failure, is_solved
 from structkit.pde.fitted import FittedSolution
-from structkit.pde.galerkin import Attempt, Search, solve_galerkin
+from structkit.pde.galerkin import solve_galerkin
 from structkit.pde.map_solver import MapSettings, cause_of_map_failure, solve_map
 from structkit.pde.observations import Observations, as_noise, checked_observations
 from structkit.pde.posterior import Estimate, PosteriorFit, fit_posterior
 from structkit.pde.problem import PDE
 from structkit.pde.sampled import with_callable_source
 from structkit.pde.starts import PosteriorSearch
+from structkit.pde.trials import Attempt, Search
 
 __all__ = ["GPSolver"]
 
@@ -206,6 +207,8 @@ class GPSolver(FittedSolution):
         search = self._search(problem)
         progress = Progress(self.verbose, self.callback)
         noise_var = self._noise_var()
+        if problem.mask is not None:
+            self._check_masked(problem, observations, noise_var)
         if observations is not None or problem.parameters or not np.all(noise_var == 0):
             return self._fit_posterior(
                 problem, checked_observations(observations, problem), noise_var, search, progress
@@ -221,6 +224,12 @@ class GPSolver(FittedSolution):
         self._keep(attempt, progress)
         self._warn(attempt, progress, cause_of_failure(attempt, self.max_iter))
         return self
+
+    def _check_masked(self, problem: PDE, observations: object, noise_var: float | str) -> None:
+        if self.method != "galerkin":
+            raise ValueError(f"method = {self.method!r} needs the whole box; a mask needs 'galerkin'.")
+        if observations is not None or problem.parameters or noise_var != 0:
+            raise ValueError("Behind a mask data are exact: no noise_var, no observations, no Parameter.")
 
     def _search(self, problem: PDE) -> Search:
         d = problem.n_axes
