@@ -21,7 +21,8 @@ def cause_of_failure(attempt: Attempt, max_iter: int) -> str:
     if attempt.mismatch > VIOLATED:
         return (
             f"a condition is violated by {attempt.mismatch:.1g} of its size. Usual causes are conditions that "
-            "contradict each other, at a corner for example, and jumps in their data"
+            "contradict each other, at a corner for example, jumps in their data, and on curves corners that point "
+            "inwards and narrow bays"
         )
     if attempt.resonance <= _RESONANCE:
         return (

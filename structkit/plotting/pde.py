@@ -28,7 +28,7 @@ def plot_field(
     coords : sequence of array
         Coordinates of one or two axes.
     values : array, shape ``(n_1,)`` or ``(n_1, n_2)``
-        Values on the grid.
+        Values on the grid; NaN stays blank.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure.
     symmetric : bool, default True
@@ -59,8 +59,8 @@ def plot_field(
         ax.plot(coords[0], values, color=BLUE, lw=1)
         ax.set(xlabel="x", ylabel=label or "u")
         return ax
-    top = float(np.abs(values).max()) or 1.0
-    low, high = (-top, top) if symmetric else (float(values.min()), float(values.max()))
+    top = float(np.nanmax(np.abs(values))) or 1.0
+    low, high = (-top, top) if symmetric else (float(np.nanmin(values)), float(np.nanmax(values)))
     image = cell_image(
         ax, coords[1], coords[0], values.T, cmap="RdBu_r" if symmetric else "viridis", vmin=low, vmax=high
     )
