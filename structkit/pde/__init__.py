@@ -4,10 +4,11 @@ from structkit.pde.chebyshev import ChebyshevSolution, chebyshev_solve
 from structkit.pde.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
 from structkit.pde.curves import OnCurve
 from structkit.pde.map_solver import MapSettings
+from structkit.pde.nonlinearity import Nonlinearity
 from structkit.pde.observations import Observations
 from structkit.pde.operators import D, Operator, Parameter
 from structkit.pde.posterior import Estimate
-from structkit.pde.problem import PDE, Nonlinearity
+from structkit.pde.problem import PDE
 from structkit.pde.solver import GPSolver
 
 __all__ = [

@@ -86,12 +86,16 @@ class ChebyshevSolution:
     n_iter: int
 
     def predict(self, coords: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the solution on a tensor grid, shape ``(n_1, ..., n_D)``.
+        """Return the solution on a tensor grid.
 
         Parameters
         ----------
         coords : sequence of array, shapes ``(n_d,)``
             Coordinates of each axis.
+
+        Returns
+        -------
+        numpy.ndarray, shape ``(n_1, ..., n_D)``
         """
         if len(coords) != len(self.expansion.bases):
             raise ShapeError(f"coords holds {len(coords)} arrays; expected {len(self.expansion.bases)}.")

@@ -31,13 +31,35 @@ class Condition:
         _check_value(getattr(self, "value", 0.0), type(self).__name__)
 
     def faces(self, n_axes: int) -> list[tuple[int, str]]:
-        """Faces of a box with `n_axes` axes that the condition is about."""
+        """Faces of a box with `n_axes` axes that the condition is about.
+
+        Parameters
+        ----------
+        n_axes : int
+            Number of axes of the box.
+
+        Returns
+        -------
+        list of (int, str)
+            Axis and end of each face.
+        """
         axis, side = getattr(self, "axis", None), getattr(self, "side", None)
         axes = range(n_axes) if axis is None else [axis]
         return [(a, s) for a in axes for s in (SIDES if side is None else [side])]
 
     def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value."""
+        """Weights of the derivatives along the normal axis whose sum has the value.
+
+        Parameters
+        ----------
+        side : {"lower", "upper"}
+            End of the axis.
+
+        Returns
+        -------
+        dict of int to float
+            Weight by order of the derivative.
+        """
         raise NotImplementedError
 
 
@@ -65,7 +87,18 @@ class Dirichlet(Condition):
     side: str | None = None
 
     def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value."""
+        """Weights of the derivatives along the normal axis whose sum has the value.
+
+        Parameters
+        ----------
+        side : {"lower", "upper"}
+            End of the axis.
+
+        Returns
+        -------
+        dict of int to float
+            Weight by order of the derivative.
+        """
         return {0: 1.0}
 
 
@@ -97,7 +130,18 @@ class Neumann(Condition):
     order: int = 1
 
     def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value."""
+        """Weights of the derivatives along the normal axis whose sum has the value.
+
+        Parameters
+        ----------
+        side : {"lower", "upper"}
+            End of the axis.
+
+        Returns
+        -------
+        dict of int to float
+            Weight by order of the derivative.
+        """
         return {self.order: 1.0}
 
 
@@ -134,7 +178,18 @@ class Robin(Condition):
             raise ValueError(f"a = {self.a!r} and b = {self.b!r}; expected finite numbers, one of them not 0.")
 
     def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value."""
+        """Weights of the derivatives along the normal axis whose sum has the value.
+
+        Parameters
+        ----------
+        side : {"lower", "upper"}
+            End of the axis.
+
+        Returns
+        -------
+        dict of int to float
+            Weight by order of the derivative.
+        """
         return {0: float(self.a), 1: float(self.b) if side == "upper" else -float(self.b)}
 
 
@@ -156,7 +211,18 @@ class Periodic(Condition):
     axis: int
 
     def faces(self, n_axes: int) -> list[tuple[int, str]]:
-        """Faces of a box with `n_axes` axes that the condition is about."""
+        """Faces of a box with `n_axes` axes that the condition is about.
+
+        Parameters
+        ----------
+        n_axes : int
+            Number of axes of the box.
+
+        Returns
+        -------
+        list of (int, str)
+            Axis and end of each face.
+        """
         return [(self.axis, "lower"), (self.axis, "upper")]
 
 
@@ -190,11 +256,33 @@ class Initial(Condition):
         _check_value(self.value, "Initial")
 
     def faces(self, n_axes: int) -> list[tuple[int, str]]:
-        """Faces of a box with `n_axes` axes that the condition is about."""
+        """Faces of a box with `n_axes` axes that the condition is about.
+
+        Parameters
+        ----------
+        n_axes : int
+            Number of axes of the box.
+
+        Returns
+        -------
+        list of (int, str)
+            Axis and end of each face.
+        """
         return [(self.axis % n_axes, "lower")]
 
     def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value."""
+        """Weights of the derivatives along the normal axis whose sum has the value.
+
+        Parameters
+        ----------
+        side : {"lower", "upper"}
+            End of the axis.
+
+        Returns
+        -------
+        dict of int to float
+            Weight by order of the derivative.
+        """
         return {self.order: 1.0}
 
 

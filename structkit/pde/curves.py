@@ -79,7 +79,18 @@ class OnCurve(Condition):
         self._at(np.linspace(0, 1, 33))
 
     def faces(self, n_axes: int) -> list[tuple[int, str]]:
-        """Faces of a box that the condition is about: none."""
+        """Faces of a box that the condition is about: none.
+
+        Parameters
+        ----------
+        n_axes : int
+            Number of axes of the box.
+
+        Returns
+        -------
+        list of (int, str)
+            Axis and end of each face.
+        """
         return []
 
     @property
@@ -99,11 +110,31 @@ class OnCurve(Condition):
         return self._at(np.linspace(0, 1, _POLYGON, endpoint=False)) if callable(self.curve) else np.asarray(self.curve)
 
     def points(self, n: int) -> np.ndarray:
-        """Evenly spaced points, shape ``(n, 2)``."""
+        """Evenly spaced points, shape ``(n, 2)``.
+
+        Parameters
+        ----------
+        n : int
+            Number of points.
+
+        Returns
+        -------
+        numpy.ndarray, shape ``(n, 2)``
+        """
         return self._at(self._parameters(n))
 
     def normals(self, n: int) -> np.ndarray:
-        """Unit normals at the same points, to the right of the direction of the curve, shape ``(n, 2)``."""
+        """Unit normals at the same points, to the right of the direction of the curve, shape ``(n, 2)``.
+
+        Parameters
+        ----------
+        n : int
+            Number of points.
+
+        Returns
+        -------
+        numpy.ndarray, shape ``(n, 2)``
+        """
         t = self._parameters(n)
         if callable(self.curve):
             tangent = sum(

@@ -154,6 +154,11 @@ class FittedSolution(Estimator):
         ----------
         path : str or path-like
             The file.
+
+        Returns
+        -------
+        GPSolver
+            With the same predictions.
         """
         return unpack(cls, read_archive(path, ["GPSolver"])[1])  # type: ignore[type-var]
 

@@ -19,8 +19,9 @@ from structkit._core.errors import NotPositiveDefiniteError
 from structkit.gp import SpectralMixture
 from structkit.kron import mode_product, multi_mode_product, unfold
 from structkit.pde.constraints import Row, select_rows
+from structkit.pde.nonlinearity import Nonlinearity
 from structkit.pde.operators import Operator
-from structkit.pde.problem import PDE, Nonlinearity
+from structkit.pde.problem import PDE
 
 __all__ = ["ENVELOPES", "AxisKernel", "MapObjective", "MapState"]
 

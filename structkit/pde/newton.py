@@ -10,7 +10,7 @@ import numpy as np
 
 from structkit.pde.constraints import Constraints
 from structkit.pde.linear import FreeSystem
-from structkit.pde.problem import Nonlinearity
+from structkit.pde.nonlinearity import Nonlinearity
 from structkit.pde.system import System, evaluate, project
 
 __all__ = ["NewtonResult", "solve_nonlinear"]

@@ -141,7 +141,17 @@ class Term:
     orders: tuple[tuple[int, int], ...]
 
     def order(self, axis: int) -> int:
-        """Order of the derivative along an axis."""
+        """Order of the derivative along an axis.
+
+        Parameters
+        ----------
+        axis : int
+            The axis.
+
+        Returns
+        -------
+        int
+        """
         return dict(self.orders).get(axis, 0)
 
     def __repr__(self) -> str:
@@ -189,7 +199,17 @@ class Operator:
         return NotImplemented
 
     def order(self, axis: int) -> int:
-        """Highest derivative along an axis."""
+        """Highest derivative along an axis.
+
+        Parameters
+        ----------
+        axis : int
+            The axis.
+
+        Returns
+        -------
+        int
+        """
         return max((t.order(axis) for t in self.terms), default=0)
 
     @property

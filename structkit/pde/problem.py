@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,54 +13,12 @@ from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
 from structkit.pde.conditions import Condition, Periodic, values_at, values_on
 from structkit.pde.curves import OnCurve, inside_curves
-from structkit.pde.operators import D, Operator, Parameter
+from structkit.pde.nonlinearity import Nonlinearity, checked_nonlinearity
+from structkit.pde.operators import Operator, Parameter
 
-__all__ = ["PDE", "Nonlinearity"]
+__all__ = ["PDE"]
 
 _MASK_PROBES = 61  # per axis: a mask without any of them inside is a mistake
-_STEP = 1e-30  # of complex-step derivatives, which have no cancellation
-
-
-@dataclass(frozen=True)
-class Nonlinearity:
-    """A function of the solution and its derivatives at the same point, such as ``u * u_x``.
-
-    Parameters
-    ----------
-    function : callable
-        ``N(v_1, ..., v_k)``, pointwise.
-    operators : sequence of Operator
-        What its arguments are: ``D(0, 0)`` for the solution, ``D(0, 1)`` for its derivative along the first axis, ...
-    gradient : sequence of callable, optional
-        Its derivatives with respect to each argument. Default: complex steps, exact to rounding for functions that
-        take complex numbers (sums, products, powers, exponentials, but not ``abs``).
-
-    Examples
-    --------
-    >>> burgers = Nonlinearity(lambda u, u_x: u * u_x, [D(0, 0), D(0, 1)])
-    >>> burgers.value([np.array([2.0]), np.array([3.0])])
-    array([6.])
-    >>> burgers.slopes([np.array([2.0]), np.array([3.0])])
-    [array([3.]), array([2.])]
-    """
-
-    function: Callable[..., Any]
-    operators: Sequence[Operator] = (D(0, 0),)
-    gradient: Sequence[Callable[..., Any]] | None = None
-
-    def value(self, v: Sequence[np.ndarray]) -> np.ndarray:
-        """The function at values of its arguments."""
-        return np.asarray(self.function(*v))
-
-    def slopes(self, v: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Its derivatives with respect to each argument."""
-        if self.gradient is not None:
-            return [np.broadcast_to(np.asarray(g(*v), dtype=float), v[0].shape) for g in self.gradient]
-        found: list[np.ndarray] = []
-        for j in range(len(v)):
-            moved: list[np.ndarray] = [a + _STEP * 1j if i == j else a for i, a in enumerate(v)]
-            found.append(np.broadcast_to(np.imag(self.function(*moved)) / _STEP, v[0].shape))
-        return found
 
 
 class PDE:
@@ -120,7 +77,7 @@ class PDE:
         self.operator = _simplified(operator)
         self.domain = _checked_domain(domain)
         self.conditions = (conditions,) if isinstance(conditions, Condition) else tuple(conditions)
-        self.nonlinearity = _checked_nonlinearity(nonlinearity)
+        self.nonlinearity = checked_nonlinearity(nonlinearity)
         self._check_axes()
         self.grid = None if grid is None else _checked_grid(grid, self.domain)
         self.source = self._checked_source(source)
@@ -138,7 +95,17 @@ class PDE:
         return self.operator.parameters
 
     def order(self, axis: int) -> int:
-        """Highest derivative along an axis, nonlinear terms included."""
+        """Highest derivative along an axis, nonlinear terms included.
+
+        Parameters
+        ----------
+        axis : int
+            The axis.
+
+        Returns
+        -------
+        int
+        """
         extra = self.nonlinearity.operators if self.nonlinearity else ()
         return max(self.operator.order(axis), *(o.order(axis) for o in extra), 0)
 
@@ -157,11 +124,33 @@ class PDE:
         )
 
     def source_on(self, coords: Sequence[np.ndarray]) -> np.ndarray:
-        """Values of a source that is a number or a callable on the tensor grid of `coords`."""
+        """Values of a source that is a number or a callable on the tensor grid of `coords`.
+
+        Parameters
+        ----------
+        coords : sequence of array, shapes ``(n_d,)``
+            Coordinates of each axis.
+
+        Returns
+        -------
+        numpy.ndarray, shape ``(n_1, ..., n_D)``
+        """
         return values_on(self.source, list(coords), "source")  # type: ignore[arg-type]
 
     def coefficients_on(self, coords: Sequence[np.ndarray], values: Mapping[str, float]) -> list[Any]:
-        """Coefficient of each term on the tensor grid of `coords`; a float where it is constant."""
+        """Coefficient of each term on the tensor grid of `coords`; a float where it is constant.
+
+        Parameters
+        ----------
+        coords : sequence of array, shapes ``(n_d,)``
+            Coordinates of each axis.
+        values : mapping of str to float
+            Values of parameters; the others have their initial ones.
+
+        Returns
+        -------
+        list of float or numpy.ndarray, shape ``(n_1, ..., n_D)``
+        """
         found: list[Any] = []
         for t in self.operator.terms:
             c = t.coefficient
@@ -173,11 +162,31 @@ class PDE:
         return found
 
     def source_at(self, points: np.ndarray) -> np.ndarray:
-        """Values of a source that is a number or a callable at points ``(n, D)``."""
+        """Values of a source that is a number or a callable at points ``(n, D)``.
+
+        Parameters
+        ----------
+        points : array, shape ``(n, D)``
+            Points of the box.
+
+        Returns
+        -------
+        numpy.ndarray, shape ``(n,)``
+        """
         return values_at(self.source, points, "source")  # type: ignore[arg-type]
 
     def inside(self, points: np.ndarray) -> np.ndarray:
-        """Which points ``(n, D)`` belong to the domain, if there is a mask."""
+        """Which points ``(n, D)`` belong to the domain, if there is a mask.
+
+        Parameters
+        ----------
+        points : array, shape ``(n, D)``
+            Points of the box.
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape ``(n,)``
+        """
         assert self.mask is not None
         found = np.asarray(self.mask(*points.T))
         if found.dtype != bool or found.shape not in ((), (len(points),)):
@@ -188,7 +197,17 @@ class PDE:
         return np.broadcast_to(found, len(points))
 
     def points_inside(self, n: int) -> np.ndarray:
-        """Points of an even grid, `n` midpoints per axis or more until there are some, that belong to the domain."""
+        """Points of an even grid, `n` midpoints per axis or more until there are some, that belong to the domain.
+
+        Parameters
+        ----------
+        n : int
+            Points of each axis.
+
+        Returns
+        -------
+        numpy.ndarray, shape ``(m, 2)``
+        """
         while True:
             axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in self.domain]
             points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, self.n_axes)
@@ -200,7 +219,21 @@ class PDE:
             n *= 2
 
     def points_on_face(self, axis: int, side: str, n: int) -> np.ndarray:
-        """Points of a face, of `n` evenly spaced ones, that border what is inside."""
+        """Points of a face, of `n` evenly spaced ones, that border what is inside.
+
+        Parameters
+        ----------
+        axis : int
+            Axis that is normal to the face.
+        side : {"lower", "upper"}
+            End of the axis.
+        n : int
+            Number of points.
+
+        Returns
+        -------
+        numpy.ndarray, shape ``(m, 2)``
+        """
         ends, (a, b) = self.domain[axis], self.domain[1 - axis]
         points = np.empty((n, 2))
         points[:, 1 - axis] = a + (b - a) * (np.arange(n) + 0.5) / n
@@ -328,14 +361,6 @@ def _checked_domain(domain: Sequence[tuple[float, float]]) -> tuple[tuple[float,
         if not (math.isfinite(a) and math.isfinite(b) and a < b):
             raise ValueError(f"domain of axis {axis} is {(a, b)}; expected finite ends, the lower one first.")
     return box
-
-
-def _checked_nonlinearity(given: Any) -> Nonlinearity | None:
-    if given is None or isinstance(given, Nonlinearity):
-        return given
-    if isinstance(given, (tuple, list)) and len(given) == 2 and all(map(callable, given)):
-        return Nonlinearity(given[0], (D(0, 0),), (given[1],))
-    raise TypeError(f"nonlinearity = {given!r}; expected a pair (N, dN) of callables or a Nonlinearity.")
 
 
 def _checked_grid(grid: Sequence[Array], domain: Sequence[tuple[float, float]]) -> tuple[np.ndarray, ...]:

@@ -103,6 +103,17 @@ def plot_solution(
     -------
     ax : matplotlib.axes.Axes
 
+    Raises
+    ------
+    NotFittedError
+        If the solver has no solution yet.
+    ShapeError
+        If `at` leaves none of the axes, or three.
+
+    See Also
+    --------
+    plot_field : values that were computed elsewhere, or are cut off by a mask.
+
     Examples
     --------
     >>> from structkit.pde import D, Dirichlet, GPSolver, PDE
@@ -153,6 +164,13 @@ def plot_carriers(model: GPSolver, *, axis: int = 0, n: int = 4096, ax: Axes | N
     Returns
     -------
     ax : matplotlib.axes.Axes
+
+    Raises
+    ------
+    NotFittedError
+        If the solver has no solution yet.
+    ShapeError
+        If the problem has no such axis.
 
     Examples
     --------
