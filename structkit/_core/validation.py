@@ -79,15 +79,19 @@ def available_bytes() -> int:
 ALWAYS_FITS = 2**26
 
 
-def check_memory(n_bytes: int, what: str, available: Callable[[], int] = available_bytes) -> None:
-    """Raise SizeError before an allocation of `n_bytes` that cannot fit."""
+_ADVICE = "Keep the structure: use the lazy operators or kron_matmul instead of the dense matrix."
+
+
+def check_memory(
+    n_bytes: int, what: str, available: Callable[[], int] = available_bytes, *, advice: str = _ADVICE
+) -> None:
+    """Raise SizeError before an allocation of `n_bytes` that cannot fit; `advice` is the way out."""
     if n_bytes <= ALWAYS_FITS:
         return
     have = available()
     if n_bytes > have:
         raise SizeError(
-            f"{what} would take {n_bytes / 2**30:.3g} GiB and {have / 2**30:.3g} GiB are available. "
-            "Keep the structure: use the lazy operators or kron_matmul instead of the dense matrix."
+            f"{what} would take {n_bytes / 2**30:.3g} GiB and {have / 2**30:.3g} GiB are available. {advice}"
         )
 
 

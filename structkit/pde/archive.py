@@ -56,11 +56,11 @@ def pack(model: GPSolver) -> dict[str, object]:
     }
 
 
-def _basis_arrays(basis: AxisBasis | KernelBasis, axis: int) -> dict[str, np.ndarray | None]:
+def _basis_arrays(basis: AxisBasis | KernelBasis, axis: int) -> dict[str, object]:
     """What the basis of an axis is made of, by names with the number of the axis."""
     if isinstance(basis, KernelBasis):
         kernels = {f"kernel_{axis}_{i}": p for i, p in enumerate(basis.parameters)}
-        return {f"grid_{axis}": basis.x, **kernels}
+        return {f"grid_{axis}": basis.x, f"n_kernels_{axis}": len(kernels), **kernels}
     return {f"frequencies_{axis}": basis.features.frequencies, f"from_features_{axis}": basis.from_features}
 
 
@@ -68,12 +68,12 @@ def _basis(values: Mapping[str, Any], axis: int) -> AxisBasis | KernelBasis:
     """The basis of an axis from what `_basis_arrays` gathered."""
     if f"grid_{axis}" in values:
         envelope = MapSettings(**(values["settings"]["map_settings"] or {})).envelope
-        parameters = [values[name] for i in range(2) if (name := f"kernel_{axis}_{i}") in values]
+        parameters = [values[f"kernel_{axis}_{i}"] for i in range(values[f"n_kernels_{axis}"])]
         return KernelBasis.of(parameters, envelope, values[f"grid_{axis}"])
     (lower, upper), ell = values["domain"][axis], values["lengthscales"][axis]
-    from_features = values[f"from_features_{axis}"]
+    frequencies, from_features = values[f"frequencies_{axis}"], values[f"from_features_{axis}"]
     if ell > 0:
-        features = axis_features(lower, upper, ell, values[f"frequencies_{axis}"])
+        features = axis_features(lower, upper, ell, frequencies)
     else:
         features = polynomial_features(lower, upper, len(from_features) - 1)
     return AxisBasis(features, values["n_points"][axis], from_features)

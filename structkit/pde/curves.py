@@ -12,6 +12,7 @@ import numpy as np
 
 from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
+from structkit.pde.arrays import real_array
 from structkit.pde.conditions import Condition, Value
 
 __all__ = ["OnCurve", "inside_curves"]
@@ -72,7 +73,7 @@ class OnCurve(Condition):
         if not all(isinstance(w, numbers.Real) and math.isfinite(w) for w in (self.a, self.b)) or self.a == self.b == 0:
             raise ValueError(f"a = {self.a!r} and b = {self.b!r}; expected finite numbers, one of them not 0.")
         if not callable(self.curve):
-            corners = np.asarray(self.curve, dtype=float)
+            corners = real_array(self.curve, "curve")
             if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
                 raise ShapeError(f"curve has shape {corners.shape}; expected (n, 2) with three corners or more.")
             object.__setattr__(self, "curve", np.concatenate([corners, corners[:1]]))

@@ -15,6 +15,7 @@ from structkit._core.random import check_random_state
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, RandomState
 from structkit.pde.archive import pack, unpack
+from structkit.pde.arrays import real_array
 from structkit.pde.expansion import Expansion
 from structkit.pde.operators import MAX_ORDER
 
@@ -53,6 +54,8 @@ class FittedSolution(Estimator):
 
         Raises
         ------
+        TypeError, ShapeError, NotFiniteError
+            If coordinates are no finite real numbers, one array for each axis.
         ValueError
             If coordinates leave the domain, or there is no posterior to take a standard deviation from.
         """
@@ -87,7 +90,7 @@ class FittedSolution(Estimator):
             Posterior standard deviation, if `return_std`.
         """
         self._check_fitted("residual_")
-        points = np.asarray(X, dtype=float)
+        points = real_array(X, "X")
         bases = self._expansion.bases
         if points.ndim != 2 or points.shape[1] != len(bases):
             raise ShapeError(f"X has shape {points.shape}; expected (n, {len(bases)}), one column per axis.")
@@ -180,9 +183,10 @@ class FittedSolution(Estimator):
     def _checked_axes(self, coords: Sequence[Array]) -> list[np.ndarray]:
         self._check_fitted("residual_")
         bases = self._expansion.bases
-        axes = [np.asarray(c, dtype=float) for c in coords]
+        axes = [real_array(c, f"coords[{i}]") for i, c in enumerate(coords)]
         if len(axes) != len(bases) or any(c.ndim != 1 for c in axes):
-            raise ShapeError(f"coords holds {len(axes)} arrays; expected {len(bases)} one-dimensional ones.")
+            shapes = ", ".join(str(c.shape) for c in axes)
+            raise ShapeError(f"coords holds arrays of shape {shapes}; expected {len(bases)} one-dimensional ones.")
         for axis, (c, b) in enumerate(zip(axes, bases, strict=True)):
             _check_inside(c, axis, b.features.lower, b.features.upper)
         return axes
@@ -197,5 +201,5 @@ class FittedSolution(Estimator):
 
 def _check_inside(x: np.ndarray, axis: int, lower: float, upper: float) -> None:
     margin = 1e-9 * (upper - lower)
-    if not (np.isfinite(x).all() and (not x.size or (x.min() >= lower - margin and x.max() <= upper + margin))):
-        raise ValueError(f"Coordinates of axis {axis} leave the domain [{lower:g}, {upper:g}] or are not finite.")
+    if x.size and not (x.min() >= lower - margin and x.max() <= upper + margin):
+        raise ValueError(f"Coordinates of axis {axis} leave the domain [{lower:g}, {upper:g}].")

@@ -288,5 +288,9 @@ def _waves(problem: PDE, axis: int, others: Sequence[float]) -> list[float]:
         for a, f in zip(remaining, others, strict=True):
             factor *= (2j * math.pi * f) ** t.order(a)
         symbol[t.order(axis)] += factor
+    symbol = np.trim_zeros(symbol, "b")
+    with np.errstate(all="ignore"):
+        if not symbol.size or not np.isfinite(symbol / symbol[-1]).all():
+            return []
     roots = np.roots(symbol[::-1])
     return [abs(r.imag) / (2 * math.pi) for r in roots if abs(r.imag) > abs(r.real)]

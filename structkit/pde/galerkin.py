@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from structkit._core.progress import Progress
+from structkit._core.validation import check_memory
 from structkit.pde.basis import AxisBasis
 from structkit.pde.constraints import Constraints, select_rows
 from structkit.pde.expansion import Expansion
@@ -24,6 +25,8 @@ __all__ = ["solve_galerkin"]
 
 # Most points per axis that are chosen automatically.
 _MOST_POINTS = {1: 4000, 2: 800, 3: 160}
+# Arrays of the size of the grid that exist at the same time.
+_ARRAYS = 4
 # Trials, by their number, that take their time with a nonlinear equation if none before has solved it.
 _PATIENT = (2, 3, 4)
 
@@ -97,6 +100,7 @@ class _Box:
         """Solve with given features."""
         problem, search = self.problem, self.search
         points = search.n_points or [_points(problem, f, 1.4 if trial.again else 1.0) for f in features]
+        check_memory(_ARRAYS * 8 * math.prod(points), f"A grid of {points} points", advice="Give fewer n_points.")
         bases = [AxisBasis(f, n) for f, n in zip(features, points, strict=True)]
         constraints = Constraints(problem, bases, *self.rows)
         system = System(problem, bases)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from structkit._core.errors import NotFiniteError, ShapeError
+from structkit._core.errors import ShapeError
 from structkit._core.types import Array
+from structkit.pde.arrays import real_array
 from structkit.pde.operators import MAX_ORDER
 from structkit.pde.problem import PDE
 
@@ -65,7 +66,7 @@ def _checked(given: Any, problem: PDE, name: str) -> Observations:
         if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
             raise TypeError(f"{name} is {given!r}; expected (points, values, noise_var) or Observations.")
         given = Observations(*given)
-    points, values = _real(given.points, f"{name}: points"), _real(given.values, f"{name}: values")
+    points, values = real_array(given.points, f"{name}: points"), real_array(given.values, f"{name}: values")
     if points.ndim == 1 and problem.n_axes == 1:
         points = points[:, None]
     if points.ndim != 2 or points.shape[1] != problem.n_axes or not len(points):
@@ -94,19 +95,9 @@ def as_noise(given: Any, n: int, name: str) -> np.ndarray | str:
         return given
     if isinstance(given, bool) or not (isinstance(given, numbers.Real) or np.ndim(given)):
         raise TypeError(f"{name} is {given!r}; expected a variance or 'learn'.")
-    variance = np.asarray(given, dtype=float)
+    variance = real_array(given, name) if np.ndim(given) else np.asarray(given, dtype=float)
     if variance.ndim and variance.shape != (n,):
         raise ShapeError(f"{name} has shape {variance.shape}; expected a number or ({n},).")
     if not (np.isfinite(variance).all() and (variance > 0).all()):
         raise ValueError(f"{name} is {given!r}; variances of observations are positive and finite.")
     return np.broadcast_to(variance, (n,)).astype(float)
-
-
-def _real(given: Any, name: str) -> np.ndarray:
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} are {array.dtype}; expected real numbers.")
-    array = array.astype(float)
-    if not np.isfinite(array).all():
-        raise NotFiniteError(f"{name} hold NaN or infinity. Leave missing measurements out.")
-    return array

@@ -11,6 +11,7 @@ import numpy as np
 
 from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
+from structkit.pde.arrays import real_array
 from structkit.pde.conditions import Condition, Periodic, values_at, values_on
 from structkit.pde.curves import OnCurve, inside_curves
 from structkit.pde.nonlinearity import Nonlinearity, checked_nonlinearity
@@ -271,17 +272,12 @@ class PDE:
             if self.grid is not None:
                 raise ValueError("grid belongs to a source that is an array of samples.")
             return source
-        samples = np.asarray(source)
-        if samples.dtype.kind not in "fiub":
-            raise TypeError(f"source holds {samples.dtype}; expected a real number, a callable or an array of samples.")
-        samples = samples.astype(float)
+        samples = real_array(source, "source")
         if self.grid is None:
             raise ValueError("source is an array; give the coordinates of its samples as grid.")
         shape = tuple(len(g) for g in self.grid)
         if samples.shape != shape:
             raise ShapeError(f"source has shape {samples.shape}; the grid has {shape}.")
-        if not np.isfinite(samples).all():
-            raise NotFiniteError("source holds NaN or infinity. Fill gaps first, or give observations to the solver.")
         return samples
 
     def _checked_mask(self, mask: Any) -> Callable[..., Any] | None:
@@ -366,14 +362,14 @@ def _checked_domain(domain: Sequence[tuple[float, float]]) -> tuple[tuple[float,
 def _checked_grid(grid: Sequence[Array], domain: Sequence[tuple[float, float]]) -> tuple[np.ndarray, ...]:
     if len(grid) != len(domain):
         raise ShapeError(f"grid has {len(grid)} axes; the domain has {len(domain)}.")
-    axes = tuple(np.asarray(g, dtype=float) for g in grid)
+    axes = tuple(real_array(g, f"grid[{i}]") for i, g in enumerate(grid))
     for axis, (g, (a, b)) in enumerate(zip(axes, domain, strict=True)):
-        if g.ndim != 1 or len(g) < 4 or not np.isfinite(g).all():
-            raise ShapeError(f"grid of axis {axis} has shape {g.shape}; expected at least four finite coordinates.")
+        if g.ndim != 1 or len(g) < 4:
+            raise ShapeError(f"grid[{axis}] has shape {g.shape}; expected at least four coordinates.")
         step = (b - a) / (len(g) - 1)
         if np.abs(g - (a + step * np.arange(len(g)))).max() > 1e-8 * (b - a):
             raise ValueError(
-                f"grid of axis {axis} is not evenly spaced from {a:g} to {b:g}. Interpolate the samples to such a "
+                f"grid[{axis}] is not evenly spaced from {a:g} to {b:g}. Interpolate the samples to such a "
                 "grid, or give the source as a callable."
             )
     return axes

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from structkit._core.errors import ConvergenceWarning
+from structkit._core.errors import ConvergenceWarning, NotFiniteError, ShapeError
 from structkit._core.progress import Progress
 from structkit._core.types import Array, Callback
+from structkit.pde.arrays import real_array
 from structkit.pde.diagnosis import cause_of_failure, is_solved
 from structkit.pde.fitted import FittedSolution
 from structkit.pde.galerkin import solve_galerkin
@@ -195,7 +196,7 @@ class GPSolver(FittedSolution):
         ValueError
             If conditions are missing or an argument is out of range.
         NotFiniteError
-            If a source, coefficient or condition is not finite somewhere.
+            If a source, coefficient or condition is not finite somewhere, or the solution overflows.
 
         Warns
         -----
@@ -221,6 +222,9 @@ class GPSolver(FittedSolution):
         smooth, misfit = with_callable_source(problem)
         attempt = solve_galerkin(smooth, search, progress)
         attempt.misfit, attempt.error = misfit, max(attempt.error, misfit)
+        if not np.isfinite(attempt.expansion.coefficients).all():
+            cause = cause_of_failure(attempt, self.max_iter)
+            raise NotFiniteError(f"The solution overflows: choose units in which data are closer to 1, or {cause}.")
         self._keep(attempt, progress)
         self._warn(attempt, progress, cause_of_failure(attempt, self.max_iter))
         return self
@@ -260,9 +264,10 @@ class GPSolver(FittedSolution):
             if self.frequencies != "auto":
                 raise ValueError(f"frequencies = {self.frequencies!r}; expected 'auto' or an array for each axis.")
             return None
-        arrays = [np.abs(np.asarray(f, dtype=float).ravel()) for f in self.frequencies]
-        if len(arrays) != d or not all(np.isfinite(f).all() for f in arrays):
-            raise ValueError(f"frequencies holds {len(arrays)} arrays; expected {d} of finite numbers.")
+        arrays = [np.abs(real_array(f, f"frequencies[{i}]")) for i, f in enumerate(self.frequencies)]
+        if len(arrays) != d or any(f.ndim != 1 for f in arrays):
+            shapes = ", ".join(str(f.shape) for f in arrays)
+            raise ShapeError(f"frequencies holds arrays of shape {shapes}; expected {d} one-dimensional ones.")
         return tuple(np.unique(np.append(f, 0.0)) for f in arrays)
 
     def _noise_var(self) -> float | str:

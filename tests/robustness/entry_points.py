@@ -37,6 +37,7 @@ from structkit.kron import (
     unfold,
 )
 from structkit.orthogonal import polar_factor
+from structkit.pde import PDE, D, Dirichlet, GPSolver, OnCurve
 from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL, SeparableSBL, nmse
 from structkit.statespace import (
     discretize,
@@ -247,7 +248,46 @@ DICTIONARY: dict[str, EntryPoint] = {
     ),
 }
 
-ENTRY_POINTS: dict[str, EntryPoint] = {**KRON, **STATESPACE, **GP, **TUCKER, **SBL_POINTS, **DICTIONARY}
+SOURCE = {"x": np.linspace(0, 1, 20), "source": np.sin(3 * np.linspace(0, 1, 20))}
+SENSORS = {"points": np.array([[0.1], [0.4], [0.7], [0.9]]), "values": np.array([0.1, 0.3, 0.2, 0.0])}
+STRING = PDE(D(0, 2), domain=[(0, 1)], source=-1.0, conditions=Dirichlet(0.0))
+PLATE = PDE(D(0, 2) + D(1, 2), domain=[(0, 1), (0, 1)], source=-1.0, conditions=Dirichlet(0.0))
+HALF = np.array([0.25, 0.5])
+
+
+def solved(problem: PDE, *observations: object) -> GPSolver:
+    return GPSolver(lengthscale=0.5).fit(problem, *observations)
+
+
+def from_samples(x: np.ndarray, source: np.ndarray) -> object:
+    return solved(PDE(D(0, 2), domain=[(0, 1)], source=source, grid=[x], conditions=Dirichlet(0.0))).predict([HALF])
+
+
+PDES: dict[str, EntryPoint] = {
+    "PDE": EntryPoint(from_samples, SOURCE, {"x": "grid[0]"}, 1e-9),
+    "GPSolver.predict": EntryPoint(
+        lambda x, y: solved(PLATE).predict([x, y]), {"x": HALF, "y": HALF}, {"x": "coords[0]", "y": "coords[1]"}
+    ),
+    "GPSolver.predict_points": EntryPoint(
+        lambda X: solved(PLATE).predict_points(X), {"X": HALF[:, None] + [0, 0.1]}, {}
+    ),
+    "GPSolver observations": EntryPoint(
+        lambda points, values: solved(STRING, (points, values, 0.01)).predict([HALF], return_std=True),
+        SENSORS,
+        {},
+        1e-9,
+    ),
+    "GPSolver frequencies": EntryPoint(
+        lambda f: GPSolver(frequencies=[f]).fit(STRING).predict([HALF]),
+        {"f": np.array([0.0, 3.0])},
+        {"f": "frequencies[0]"},
+    ),
+    "OnCurve": EntryPoint(
+        lambda curve: OnCurve(curve).points(5), {"curve": np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])}, {}
+    ),
+}
+
+ENTRY_POINTS: dict[str, EntryPoint] = {**KRON, **STATESPACE, **GP, **TUCKER, **SBL_POINTS, **DICTIONARY, **PDES}
 ARGUMENTS = [(name, key) for name, point in ENTRY_POINTS.items() for key in point.arrays]
 
 

@@ -10,9 +10,23 @@ import numpy as np
 
 from structkit.dictionary import OrthogonalDictionary
 from structkit.gp import FreeCovariance, GridGP, Matern, SquaredExponential
+from structkit.pde import PDE, D, Dirichlet, GPSolver, MapSettings, OnCurve
 from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL, SeparableSBL
 from structkit.tucker import FunctionalCP, FunctionalTucker
-from tests.robustness.entry_points import GRID, HOLES, MEASURED, ONE, QUICK, ROWS, SAMPLES, WIDE
+from tests.robustness.entry_points import (
+    GRID,
+    HALF,
+    HOLES,
+    MEASURED,
+    ONE,
+    PLATE,
+    QUICK,
+    ROWS,
+    SAMPLES,
+    SENSORS,
+    STRING,
+    WIDE,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,34 @@ def atom_answers(model: Any) -> tuple[np.ndarray, ...]:
     return model.components_, model.transform(SAMPLES["X"]), np.array([model.gap_, model.threshold_])
 
 
+def field_answers(model: Any) -> tuple[np.ndarray, ...]:
+    coords = [HALF] * len(model.domain_)
+    return model.predict(coords), model.predict(coords, derivative={0: 1}), np.array(model.residual_)
+
+
+def band_answers(model: Any) -> tuple[np.ndarray, ...]:
+    return (*model.predict([HALF], return_std=True), model.sample([HALF], 3, random_state=0))
+
+
+def _solver(**defaults: object) -> Callable[..., GPSolver]:
+    return lambda **options: GPSolver(**(defaults | options))  # type: ignore[arg-type]
+
+
+DISK = PDE(
+    D(0, 2) + D(1, 2),
+    domain=[(0, 1), (0, 1)],
+    source=-1.0,
+    conditions=OnCurve(lambda t: (0.5 + 0.4 * np.cos(2 * np.pi * t), 0.5 + 0.4 * np.sin(2 * np.pi * t))),
+)
+SWING = PDE(
+    D(0, 2),
+    domain=[(0, 1)],
+    source=1.0,
+    nonlinearity=(lambda u: u**3, lambda u: 3 * u**2),
+    conditions=Dirichlet(0.0),
+)
+
+
 def _grid(kernels: object, defaults: dict[str, object]) -> Callable[..., GridGP]:
     return lambda **options: GridGP(kernels, **(defaults | {"random_state": 0} | options))  # type: ignore[arg-type]
 
@@ -110,5 +152,12 @@ MODELS: dict[str, Problem] = {
         lambda **options: OrthogonalDictionary(orthogonal=False, random_state=0, **options),
         (SAMPLES["X"],),
         atom_answers,
+    ),
+    "GPSolver": Problem(_solver(), (PLATE,), field_answers),
+    "GPSolver nonlinear": Problem(_solver(), (SWING,), field_answers),
+    "GPSolver mask": Problem(_solver(lengthscale=0.5), (DISK,), field_answers),
+    "GPSolver posterior": Problem(_solver(), (STRING, (SENSORS["points"], SENSORS["values"], "learn")), band_answers),
+    "GPSolver map": Problem(
+        _solver(method="map", n_points=30, map_settings=MapSettings(n_iter=8)), (STRING,), field_answers
     ),
 }

@@ -112,6 +112,11 @@ def _table():
     allow([n for n in dictionaries if n != "OrthogonalDictionary"], None, ("empty",), COMPUTES)
     allow(["OrthogonalDictionary"], None, ("empty",), ValueError)
     allow(["dictionary_distance"], None, ("complex",), COMPUTES)
+    allow(["GPSolver.predict", "GPSolver.predict_points"], None, ("empty", "longer"), COMPUTES)
+    allow(["PDE"], ["x"], ("longer",), ValueError)
+    allow(["PDE"], ["source"], ("scalar",), ValueError)
+    allow(["GPSolver frequencies"], None, ("empty", "longer"), COMPUTES)
+    allow(["OnCurve"], None, ("longer",), COMPUTES)
     return table
 
 

@@ -12,6 +12,7 @@ from structkit import SizeError, StructKitError
 from structkit.dictionary import OrthogonalDictionary
 from structkit.gp import GridGP, Matern, SquaredExponential
 from structkit.kron import Kronecker, kron, kron_matmul, kron_solve, ttmc_sparse, tucker_at
+from structkit.pde import PDE, D, Dirichlet, GPSolver
 from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL
 from structkit.statespace import kalman_filter, matern_sde, rts_smoother
 from structkit.tucker import FunctionalCP
@@ -97,7 +98,22 @@ def test_smoothing_is_linear_in_the_number_of_times():
     assert used[1] < 5 * used[0]
 
 
+def test_equations_in_space_take_a_few_grids():
+    wave = [1.0, 20.0, 7.0]
+
+    def u(x, y, z):
+        return np.sin(wave[0] * x) * np.sin(wave[1] * y) * np.cos(wave[2] * z)
+
+    laplace = D(0, 2) + D(1, 2) + D(2, 2)
+    size = -sum(w**2 for w in wave)
+    problem = PDE(laplace, domain=[(0, 1)] * 3, source=lambda *x: size * u(*x), conditions=Dirichlet(u))
+    model, used = peak(lambda: GPSolver(n_points=64, lengthscale=0.35).fit(problem))
+    assert model.residual_ < 1e-8
+    assert used < 20 * 8 * 64**3  # a sparse matrix of second differences has seven entries a point
+
+
 HUGE = {
+    "equation": lambda: GPSolver(n_points=20_000, lengthscale=0.35).fit(_space()),
     "kron": lambda: kron(*[np.eye(1000)] * 4),
     "dense": lambda: Kronecker(*[np.eye(1000)] * 4).to_dense(),
     "tucker": lambda: ttmc_sparse(np.zeros((1, 9), int), np.ones(1), [np.ones((2, 200))] * 9, 0),
@@ -105,6 +121,10 @@ HUGE = {
     "axis": lambda: GridGP([Matern()], learn_kernels=False, noise_var=1.0).fit([np.arange(2e6)], np.ones(2_000_000)),
     "classic": lambda: SBL().fit([np.ones((1000, 1000))] * 4, np.ones(10)),
 }
+
+
+def _space():
+    return PDE(D(0, 2) + D(1, 2) + D(2, 2), domain=[(0, 1)] * 3, source=1.0, conditions=Dirichlet(0.0))
 
 
 def _sparse_huge():
@@ -197,6 +217,21 @@ def test_any_dictionary(A, values):
 def test_any_samples(X):
     model = OrthogonalDictionary(random_state=0)
     answers_or_refuses(lambda: model.fit(X), lambda m: [m.components_, m.transform(X)])
+
+
+@SMALL
+@given(
+    st.tuples(NUMBERS, NUMBERS, NUMBERS), st.tuples(NUMBERS, NUMBERS), st.floats(1e-6, 1e6), st.tuples(NUMBERS, NUMBERS)
+)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_any_equation(coefficients, ends, length, source):
+    def solve():
+        operator = coefficients[0] * D(0, 2) + coefficients[1] * D(0) + coefficients[2] * D(0, 0)
+        sides = [Dirichlet(v, side=s) for v, s in zip(ends, ("lower", "upper"), strict=True)]
+        domain = [(source[1], source[1] + length)]
+        return GPSolver(lengthscale=0.35).fit(PDE(operator, domain=domain, source=source[0], conditions=sides))
+
+    answers_or_refuses(solve, lambda m: [m.predict([np.linspace(*m.domain_[0], 5)])])
 
 
 @SMALL
