@@ -11,7 +11,7 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt $
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs bench bench-smoke bench-gpu clean distclean
+.PHONY: help demo test test-slow coverage lint format docs bench bench-smoke bench-gpu dist clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -38,11 +38,11 @@ $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(PY)
 
 demo: $(VENV)/.stamp-base  ## every model on its first real job; tables, and figures in demo_output/
 	@mkdir -p demo_output
-	$(PY) examples/gp/demo_indian_pines.py --output demo_output
 	$(PY) examples/pde/demo_pde.py --output demo_output
-	$(PY) examples/tucker/demo_beijing.py --output demo_output
 	$(PY) examples/sbl/demo_sbl.py --output demo_output
 	$(PY) examples/dictionary/demo_dictionary.py --output demo_output
+	$(PY) examples/tucker/demo_beijing.py --output demo_output
+	$(PY) examples/gp/demo_indian_pines.py --output demo_output
 
 test: $(VENV)/.stamp-test  ## the test suite with its doctests (WORKERS=2 processes)
 	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS)
@@ -51,6 +51,10 @@ test: $(VENV)/.stamp-test  ## the test suite with its doctests (WORKERS=2 proces
 
 test-slow: $(VENV)/.stamp-test  ## reproductions and large problems, left out of make test
 	$(PY) -m pytest -m slow
+
+coverage: $(VENV)/.stamp-coverage  ## lines of the package that the tests run; rewrites docs/coverage.rst
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --cov --cov-report=json:.coverage.json
+	$(PY) -m tests.house.coverage .coverage.json docs/coverage.rst
 
 lint: $(VENV)/.stamp-lint  ## formatting, style, types, docstrings, spelling, import graph
 	$(VENV)/bin/ruff format --check .
@@ -68,8 +72,9 @@ docs: $(VENV)/.stamp-docs  ## the site with its gallery, in docs/_build/html; wa
 	$(ONE_THREAD) $(PY) -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
-bench: $(VENV)/.stamp-bench  ## compare with other libraries on one and two threads; rewrites docs/benchmarks.rst
+bench: $(VENV)/.stamp-bench  ## compare with other libraries on one and two threads; rewrites the pages of the docs
 	$(PY) -m tests.benchmarks --threads 1 2 --write docs/benchmarks.rst
+	$(PY) -m tests.benchmarks --only scaling --write docs/scaling.rst
 
 bench-smoke: $(VENV)/.stamp-test  ## does every benchmark still run? Small and once, with the peers that are installed
 	$(ONE_THREAD) $(PY) -m tests.benchmarks --quick
@@ -77,9 +82,12 @@ bench-smoke: $(VENV)/.stamp-test  ## does every benchmark still run? Small and o
 bench-gpu: $(VENV)/.stamp-bench  ## the same on a GPU; needs a CUDA build of torch
 	$(PY) -m tests.benchmarks --only gpu
 
+dist: $(VENV)/.stamp-release  ## build sdist and wheel, install the wheel into an empty environment, run the demos there
+	$(PY) -m tests.house.release $(PIP_ARGS)
+
 clean:  ## remove what was built, keep the environment
 	rm -rf build dist docs/_build docs/gallery docs/generated docs/sg_execution_times.rst demo_output *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.json
 	find structkit tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too

@@ -239,8 +239,8 @@ def write_demo(picture: Path, target: Path) -> None:
     write(target, "\n".join(lines) + "\n" if picture.exists() else "")
 
 
-def write_changelog(source: Path, target: Path) -> None:
-    """Turn the Markdown of CHANGELOG.md (headings, lists, code, links) into reStructuredText."""
+def write_markdown(source: Path, target: Path) -> None:
+    """Turn the Markdown of a page (headings, lists, code, links) into reStructuredText, without its title."""
     text = source.read_text(encoding="utf-8")
     text = re.sub(r"\A# .*\n", "", text)
     text = re.sub(r"`([^`\n]+)`", r"``\1``", text)

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from _parameters import write_parameters
-from _site import write_api_pages, write_cards, write_changelog, write_demo, write_rules
+from _site import write_api_pages, write_cards, write_demo, write_markdown, write_rules
 
 import structkit
 
@@ -101,4 +101,5 @@ write_cards(HERE.parent / "examples", HERE / "generated" / "cards.inc")
 write_demo(HERE / "_static" / "demo.png", HERE / "generated" / "demo.inc")
 write_rules(HERE / "generated" / "rules.inc")
 write_parameters(HERE / "generated" / "parameters.inc")
-write_changelog(HERE.parent / "CHANGELOG.md", HERE / "generated" / "changelog.inc")
+write_markdown(HERE.parent / "CHANGELOG.md", HERE / "generated" / "changelog.inc")
+write_markdown(HERE.parent / "CONTRIBUTING.md", HERE / "generated" / "contributing.inc")

@@ -202,23 +202,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the figures")
     parser.add_argument("--mask", choices=("random", "blocks", "both"), default="both")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a small part, to see that everything works")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     mpl.use("Agg")
     begin = time.perf_counter()
     image = indian_pines()
     print(f"{image.attribution}\n")
+    cube = image.cube[40:72, 40:72] if args.quick else image.cube
     masks = {
-        "random": ("three quarters hidden at random", random_mask(image.cube.shape, 0.75, random_state=args.seed)),
+        "random": ("three quarters hidden at random", random_mask(cube.shape, 0.75, random_state=args.seed)),
         "blocks": (
             "40 blocks hidden in 100 bands each",
-            block_mask(image.cube.shape, n_blocks=40, size=(12, 12, 100), random_state=args.seed),
+            block_mask(cube.shape, n_blocks=40, size=(12, 12, 100), random_state=args.seed),
         ),
     }
     for key, (title, observed) in masks.items():
-        if args.mask not in (key, "both"):
+        if args.mask not in (key, "both") or (args.quick and key == "blocks"):
             continue
-        y = np.where(observed, image.cube, np.float32(np.nan))
+        y = np.where(observed, cube, np.float32(np.nan))
         models: list[GridGP] = []
 
         def by_gp(y: np.ndarray = y, models: list[GridGP] = models) -> tuple[np.ndarray, np.ndarray]:
@@ -232,7 +234,7 @@ def main() -> None:
         for method, rank in (("CP", "30"), ("Tucker", "(40, 40, 10)")):
             fill = lambda y=y, method=method: (tensorly_fill(y, method, args.seed), None)  # noqa: E731
             outcomes.append(measured(f"tensorly masked {method}, rank {rank}", fill))
-        print(f"\n{table(outcomes, image.cube, ~observed)}")
+        print(f"\n{table(outcomes, cube, ~observed)}")
         gp = models[0]
         print(
             f"learned: lengthscales {gp.kernels_[0].lengthscale:.1f} and {gp.kernels_[1].lengthscale:.1f} pixels, "
@@ -241,7 +243,7 @@ def main() -> None:
             f"solve: {gp.n_iter_} iterations to {gp.solver_error_:.0e} posterior sd"
         )
         path = args.output / f"indian_pines_{key}.png"
-        fig = figure(image.cube, observed, outcomes[0], f"Indian Pines, {title}", args.seed)
+        fig = figure(cube, observed, outcomes[0], f"Indian Pines, {title}", args.seed)
         fig.savefig(path, dpi=110)
         plt.close(fig)
         print(f"figure: {path}\n", flush=True)

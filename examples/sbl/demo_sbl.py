@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the figure")
     parser.add_argument("--runs", type=int, default=6, help="runs per noise level")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a small part, to see that everything works")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     mpl.use("Agg")
@@ -144,7 +145,7 @@ def main() -> None:
     print(f"\n2048^3 = 8.6e9 unknowns from 48^3 measurements at 10 dB: {seconds:.1f} s")
     print(f"support {'exact' if exact else 'wrong'}, noise variance {model.noise_var_ / noise_var:.3f} of the true one")
     print(f"error {error:.2e}; least squares on the true support {nmse(multi_mode_product(y, chosen), block):.2e}\n")
-    errors, times = compare(args.runs, args.seed)
+    errors, times = compare(1 if args.quick else args.runs, args.seed)
     print(f"{'mean error at SNR':<26}" + "".join(f"{s:>6} dB" for s in SNRS) + f"{'ms':>8}")
     for name, values in errors.items():
         print(f"{name:<26}" + "".join(f"{v:>9.1e}" for v in values.mean(axis=0)) + f"{1e3 * times[name]:>8.0f}")

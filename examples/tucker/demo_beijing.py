@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=3, help="number of components, and of functions per mode")
     parser.add_argument("--fold", type=int, choices=(0, 1, 2), default=0, help="which entries are held out")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a small part, to see that everything works")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     mpl.use("Agg")
@@ -135,6 +136,8 @@ def main() -> None:
     )
     # Dust has heavy tails; half of the starts and ten times the tolerance of the defaults are rough and quick.
     options = {"likelihood": "student-t", "n_starts": 4, "tol": 1e-3, "random_state": args.seed, "verbose": 1}
+    if args.quick:
+        options |= {"n_starts": 1, "tol": 1e-2}
     cp, tucker = FunctionalCP(args.rank, **options), FunctionalTucker(args.rank, **options)
     outcomes = [
         measured("mean of the training entries", lambda: (np.full(len(data.y_test), data.y_train.mean()), None)),

@@ -86,7 +86,8 @@ def main(argv: list[str] | None = None) -> int:
     limits: dict[int, dict[str, float]] = {n: {"gemm": 0.0, "copy": 0.0} for n in counts}
     failures = []
     with tempfile.TemporaryDirectory() as folder:
-        for topic in args.only or [t for t in topics() if t != "gpu"]:
+        alone = {"gpu"} if args.quick else {"gpu", "scaling"}  # which have pages of their own
+        for topic in args.only or [t for t in topics() if t not in alone]:
             for n in counts:  # side by side in time, so that a busy spell of the machine meets both
                 run = run_worker(topic, n, args, Path(folder))
                 if run is None:

@@ -22,6 +22,7 @@ TITLES = {
     "pde": "Differential equations",
     "products": "Kronecker products",
     "sbl": "Kronecker sparse Bayesian learning",
+    "scaling": "Time against size",
     "solvers": "Solves, determinants and evidence",
     "statespace": "State-space models",
     "tensor": "Tensors",
@@ -48,8 +49,7 @@ SLOW_FIRST_CALL = 0.2  # seconds over a warm call from which a first call is wor
 HEADER = """\
 .. Written by ``make bench``; edits are lost.
 
-Benchmarks
-==========
+{title}
 
 Every number compares libraries in one process and one run: calls are interleaved, warmed up, and the minimum over the
 rounds is shown (wall clock, with the median beside it). *Ratio* is the peer's time over structkit's: above 1, structkit
@@ -226,6 +226,15 @@ def _gate_section(runs: Mapping[int, Sequence[Row]]) -> list[str]:
     return ["Targets", "-------", "", f"Met: {counts}.", "", *_rst_table(header, lines)]
 
 
+def _picture(path: Path, runs: Mapping[int, Sequence[Row]]) -> list[str]:
+    """Draw time against size, for the smallest number of threads, and show it."""
+    from tests.benchmarks.scaling_plot import plot_scaling
+
+    plot_scaling(runs[min(runs)], path.parent / "_static" / "scaling.png")
+    alt = "For each model, seconds against the size of the problem on logarithmic axes, with the expected slope"
+    return [".. image:: _static/scaling.png", f"   :alt: {alt}", "   :width: 100%", ""]
+
+
 def write_rst(
     path: Path, runs: Mapping[int, Sequence[Row]], limits: Mapping[int, Mapping[str, float]], *, quick: bool = False
 ) -> None:
@@ -235,7 +244,9 @@ def write_rst(
         f"float64 GEMM {lim['gemm'] / 1e9:.0f} GF/s, copy {lim['copy'] / 1e9:.0f} GB/s"
         for t, lim in limits.items()
     )
-    page = [HEADER]
+    topics = dict.fromkeys(row.topic for rows in runs.values() for row in rows)
+    title = TITLES["scaling"] if list(topics) == ["scaling"] else "Benchmarks"
+    page = [HEADER.format(title=f"{title}\n{'=' * len(title)}")]
     if quick:
         page += [
             ".. warning:: A quick run: one round on small problems. It shows that everything runs, nothing more.",
@@ -247,9 +258,8 @@ def write_rst(
         f"- Limits in the same run: {peaks}",
         f"- Versions: {_escape(_versions())}",
         "",
-        *_gate_section(runs),
+        *(_picture(path, runs) if "scaling" in topics else _gate_section(runs)),
     ]
-    topics = dict.fromkeys(row.topic for rows in runs.values() for row in rows)
     for topic in topics:
         title = TITLES.get(topic, topic or "Results")
         page += [title, "-" * len(title), ""]
