@@ -1,4 +1,4 @@
-"""Kronecker products on a CUDA device against what torch users have: ``make bench-gpu``."""
+"""Kronecker products on a CUDA device against what torch users have, and the models: ``make bench-gpu``."""
 
 from __future__ import annotations
 
@@ -63,4 +63,48 @@ def rows(*, quick: bool = False, device: str = "cuda") -> list[Row]:
                 gate=1.0,
                 dtype=dtype,
             )
-    return found
+    return found + _models(device, quick)
+
+
+def _models(device: str, quick: bool) -> list[Row]:
+    """The models that compute on the device of their data, against themselves in numpy on the CPU."""
+    import torch
+
+    from structkit.dictionary import OrthogonalDictionary
+    from structkit.gp import GridGP, SquaredExponential
+    from structkit.sbl import KroneckerSBL
+
+    rng = np.random.default_rng(0)
+    n = 32 if quick else 1024
+    t = np.linspace(0, 1, n)
+    y = np.sin(9 * t)[:, None] * np.cos(7 * t) + 0.1 * rng.standard_normal((n, n))
+    process = GridGP([SquaredExponential(0.2), SquaredExponential(0.2)], noise_var=0.01, learn_kernels=False)
+    grid = torch.tensor(y, device=device)
+    axes = [torch.tensor(t, device=device)] * 2
+    found = compare(
+        f"GridGP, complete grid {n}x{n}, on {device}",
+        lambda: process.fit(axes, grid).predict(),
+        {"structkit, numpy": lambda: process.fit([t, t], y).predict()},
+        reference=process.fit([t, t], y).predict(),
+    )
+    m, columns = (8, 30) if quick else (48, 1024)
+    factors = [rng.standard_normal((m, columns)) for _ in range(3)]
+    measured = np.einsum("ia,jb,kc->ijk", *(A[:, :2] for A in factors)) + 0.1 * rng.standard_normal((m,) * 3)
+    on_device = [torch.tensor(A, device=device) for A in factors]
+    given = torch.tensor(measured, device=device)
+    found += compare(
+        f"KroneckerSBL, {columns}^3 unknowns, on {device}",
+        lambda: KroneckerSBL().fit(on_device, given).predict(on_device),
+        {"structkit, numpy": lambda: KroneckerSBL().fit(factors, measured).predict(factors)},
+        reference=KroneckerSBL().fit(factors, measured).predict(factors),
+    )
+    count = 2000 if quick else 1_000_000
+    codes = rng.standard_normal((count, 64)) * (rng.random((count, 64)) < 0.1)
+    samples = codes @ np.linalg.qr(rng.standard_normal((64, 64)))[0].T
+    stream = torch.tensor(samples, device=device)
+    return found + compare(
+        f"OrthogonalDictionary, {count} samples of 64, on {device}",
+        lambda: OrthogonalDictionary(random_state=0).partial_fit(stream).components_,
+        {"structkit, numpy": lambda: OrthogonalDictionary(random_state=0).partial_fit(samples).components_},
+        reference=OrthogonalDictionary(random_state=0).partial_fit(samples).components_,
+    )

@@ -51,9 +51,7 @@ def grid_process(cells: int) -> tuple[Call, tuple[str, Call] | None]:
     n = round(cells**0.5)
     t = np.linspace(0, 1, n)
     y = np.sin(9 * t)[:, None] * np.cos(7 * t) + 0.1 * np.random.default_rng(0).standard_normal((n, n))
-    model = GridGP(
-        [SquaredExponential(0.2), SquaredExponential(0.2)], noise_var=NOISE, learn_kernels=False, learn_mean=False
-    )
+    model = GridGP([SquaredExponential(0.2), SquaredExponential(0.2)], noise_var=NOISE, learn_kernels=False, mean=0.0)
 
     def dense() -> np.ndarray:
         k = np.exp(-0.5 * ((t[:, None] - t) / 0.2) ** 2)

@@ -60,7 +60,8 @@ structkit with a wrong result misses its target. *Of GEMM / copy* is the share o
 and of the bandwidth of a large copy in the same process. Set-up (plans, compiled expressions, conversions) is not timed
 for anybody; first calls that compile something are listed on their own.
 
-Reproduce with ``make bench``, or for one topic ``python -m tests.benchmarks --only products --threads 1 2``.
+Reproduce with ``make bench``, or for one topic ``python -m tests.benchmarks --only products --threads 1 2``. How the time
+of each model grows with the size is drawn on :doc:`scaling`.
 """
 
 
