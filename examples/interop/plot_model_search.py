@@ -9,6 +9,8 @@ A functional tensor is a regressor: rows of coordinates :math:`x_1, \dots, x_D` 
 .. math:: y = \mu + \sum_d g_d(x_d) + \sum_r w_r \prod_d u_{dr}(x_d) + \varepsilon,
 
 so that everything scikit-learn does with regressors is at hand.
+
+It needs scikit-learn and pandas: ``pip install "structkit[sklearn]" pandas``.
 """
 
 import matplotlib.pyplot as plt

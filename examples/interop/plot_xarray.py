@@ -6,6 +6,8 @@ A lake's temperatures by date and depth, with sensors that failed: a labelled ar
 
 The coordinates of the axes are those of the model, NaN is missing, and dates count in days. The model is
 :math:`y \sim N(m, K_\text{date} \otimes K_\text{depth} + \sigma^2 I)`, with length-scales in days and metres.
+
+It needs xarray: ``pip install "structkit[xarray]"``.
 """
 
 import matplotlib.pyplot as plt
