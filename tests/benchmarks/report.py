@@ -60,8 +60,7 @@ structkit with a wrong result misses its target. *Of GEMM / copy* is the share o
 and of the bandwidth of a large copy in the same process. Set-up (plans, compiled expressions, conversions) is not timed
 for anybody; first calls that compile something are listed on their own.
 
-Reproduce with ``make bench``, or for one topic ``python -m tests.benchmarks --only products --threads 1 2``. How the time
-of each model grows with the size is drawn on :doc:`scaling`.
+Reproduce with ``make bench``, or for one topic ``python -m tests.benchmarks --only products --threads 1 2``.{more}
 """
 
 
@@ -247,7 +246,8 @@ def write_rst(
     )
     topics = dict.fromkeys(row.topic for rows in runs.values() for row in rows)
     title = TITLES["scaling"] if list(topics) == ["scaling"] else "Benchmarks"
-    page = [HEADER.format(title=f"{title}\n{'=' * len(title)}")]
+    more = "" if "scaling" in topics else "\nHow the time of each model grows with the size is drawn on :doc:`scaling`."
+    page = [HEADER.format(title=f"{title}\n{'=' * len(title)}", more=more)]
     if quick:
         page += [
             ".. warning:: A quick run: one round on small problems. It shows that everything runs, nothing more.",

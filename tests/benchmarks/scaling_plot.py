@@ -29,7 +29,7 @@ def plot_scaling(rows: Sequence[Row], path: Path) -> None:
                 times[row.name].append((int(size.split()[0]), row.seconds_min))
         for name, points in times.items():
             ax.plot(*zip(*sorted(points), strict=True), "o-", color=BLUE if name == OURS else ORANGE, ms=4, label=name)
-        if times[OURS]:
+        if OURS in times:
             size, last = max(times[OURS])
             first = min(times[OURS])[0]
             ax.plot(
@@ -37,7 +37,9 @@ def plot_scaling(rows: Sequence[Row], path: Path) -> None:
                 label=f"size to the power {series.slope:.2g}", zorder=0,
             )  # fmt: skip
         ax.set(xscale="log", yscale="log", title=series.title, xlabel=series.unit, ylabel="seconds")
-        ax.legend(frameon=False, fontsize=8)
+        if times:
+            ax.legend(frameon=False, fontsize=8)
         ax.grid(alpha=0.25)
+    path.parent.mkdir(exist_ok=True)
     fig.savefig(path, dpi=100)
     plt.close(fig)
