@@ -93,8 +93,8 @@ def test_rounds_and_long_first_calls(monkeypatch):
 
 def test_share_of_the_gemm_peak_is_a_ratio_of_rates(monkeypatch):
     def measured(runners, budget, rounds=5):
-        for runner, seconds in zip(runners, (8.0, 2.0), strict=True):
-            runner.samples = [seconds]
+        for one, seconds in zip(runners, (8.0, 2.0), strict=True):
+            one.samples = [seconds]
 
     monkeypatch.setattr(harness, "_measure", measured)
     n = 256  # in a quick run
