@@ -60,17 +60,19 @@ print(f"{np.mean(codes != 0):.1%} of the codes are not zero, {np.mean(events != 
 print(f"the codes hold {model.score(fresh):.1%} of the energy")
 
 busy = int(np.argmax((events != 0).sum(axis=(1, 2))))
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-axes[0].loglog(seen, errors, lw=1.8)
-axes[0].legend(["patterns in place", "patterns in time"], frameon=False)
-axes[0].set(xlabel="windows seen", ylabel="distance to the true patterns")
+fig, axes = plt.subplot_mosaic(
+    [["distance", "distance"], ["window", "codes"]], figsize=(8.5, 6.2), height_ratios=(1, 1.3), layout="constrained"
+)
+axes["distance"].loglog(seen, errors, lw=1.8)
+axes["distance"].legend(["patterns in place", "patterns in time"], frameon=False)
+axes["distance"].set(xlabel="windows seen", ylabel="distance to the true patterns")
 limit = np.abs(fresh[busy]).max()
-for ax, values, title in ((axes[1], fresh[busy], "a window of readings"), (axes[2], codes[busy], "its codes")):
-    shown = ax.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
-    ax.set_title(title)
-    fig.colorbar(shown, ax=ax)
-axes[1].set(xlabel="time (readings)", ylabel="sensor")
-axes[2].set(xlabel="pattern in time", ylabel="pattern in place")
+for name, values, title in (("window", fresh[busy], "a window of readings"), ("codes", codes[busy], "its codes")):
+    shown = axes[name].imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    axes[name].set_title(title)
+    fig.colorbar(shown, ax=axes[name])
+axes["window"].set(xlabel="time (readings)", ylabel="sensor")
+axes["codes"].set(xlabel="pattern in time", ylabel="pattern in place")
 plt.show()
 
 # %%

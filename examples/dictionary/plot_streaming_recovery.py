@@ -66,17 +66,17 @@ for label, noise in noises.items():
 # The threshold separates zero codes from others exactly in the end, which is why the error falls so much faster than
 # the square root of the number of samples. The first 2048 samples are kept, then only three matrices of 32 x 32.
 
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
-for ax, (label, found) in zip(axes, curves.items(), strict=False):
-    plot_recovery(marks, {name.split(",")[0]: values for name, values in found.items()}, ax=ax)
-    ax.set(title=label, xscale="log", ylim=(3e-5, 2))
-    ax.legend(frameon=False)
+fig, axes = plt.subplot_mosaic([[*noises], ["energy", "energy"]], figsize=(9, 6.6), layout="constrained")
+for label, found in curves.items():
+    plot_recovery(marks, {name.split(",")[0]: values for name, values in found.items()}, ax=axes[label])
+    axes[label].set(title=label, xscale="log", ylim=(3e-5, 2))
+    axes[label].legend(frameon=False)
 model = OrthogonalDictionary(random_state=0).fit(samples(4000, 0.1))
 fresh = samples(2000, 0.1)
-plot_code_sparsity(fresh, ax=axes[2], color="0.6", label="samples as they are")
-plot_code_sparsity(fresh @ model.components_.T, ax=axes[2], label="codes")
-axes[2].set_title("energy in the largest numbers")
-axes[2].legend(frameon=False)
+plot_code_sparsity(fresh, ax=axes["energy"], color="0.6", label="samples as they are")
+plot_code_sparsity(fresh @ model.components_.T, ax=axes["energy"], label="codes")
+axes["energy"].set_title("energy in the largest numbers")
+axes["energy"].legend(frameon=False)
 plt.show()
 
 # %%

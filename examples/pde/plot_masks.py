@@ -72,9 +72,10 @@ membrane = PDE(laplace, domain=[(-1, 1), (-1, 1)], source=-1.0, conditions=OnCur
 # Outside of the domain ``predict`` returns a smooth continuation without meaning, which is cut off here.
 
 x = np.linspace(-1, 1, 301)
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.3), layout="constrained")
+panels = [["waves", "waves", "flow"], ["waves", "waves", "membrane"]]
+fig, axes = plt.subplot_mosaic(panels, figsize=(9.6, 5.4), layout="constrained")
 cases = [("waves", waves, flower, wave), ("flow", flow, circle, potential), ("membrane", membrane, bean, None)]
-for ax, (name, problem, curve, exact) in zip(axes, cases, strict=True):
+for name, problem, curve, exact in cases:
     solver = GPSolver().fit(problem)
     inside = problem.mask(x[:, None], x)
     values = np.where(inside, solver.predict([x, x]), np.nan)
@@ -83,6 +84,6 @@ for ax, (name, problem, curve, exact) in zip(axes, cases, strict=True):
         grid = np.meshgrid(x, x, indexing="ij")
         truth = exact(*(g[inside] for g in grid))
         print(f"{name}: error {np.linalg.norm(values[inside] - truth) / np.linalg.norm(truth):.0e}")
-    plot_field([x, x], values, ax=ax)
-    ax.plot(*curve(np.linspace(0, 1, 400)), color="black", lw=1)
-    ax.set(title=name, xlabel="x", ylabel="y", aspect="equal", facecolor="white")
+    plot_field([x, x], values, ax=axes[name])
+    axes[name].plot(*curve(np.linspace(0, 1, 400)), color="black", lw=1)
+    axes[name].set(title=name, xlabel="x", ylabel="y", aspect="equal", facecolor="white")

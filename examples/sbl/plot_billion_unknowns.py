@@ -45,7 +45,8 @@ print(f"error {nmse(model.coef_active_, block):.1e}, noise variance {model.noise
 # %%
 # A dense method would need the covariance of the measurements, 98 GB, and of the coefficients, 9 exabytes.
 
-axes = plot_prior_variances(model, true_support=support)
+fig, axes = plt.subplots(3, 1, figsize=(7.5, 6), layout="constrained", sharey=True)
+plot_prior_variances(model, true_support=support, axes=axes)
 axes[0].legend(frameon=False, loc="lower right")
 plt.show()
 

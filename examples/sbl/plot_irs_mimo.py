@@ -32,11 +32,12 @@ print(f"truth: support {[s.tolist() for s in channel.support]}")
 truth = channel.channels[0]
 guesses = {"Kronecker support": channel.estimate(block)[0], "product of vectors": channel.estimate(paths)[0]}
 top = np.abs(truth).max()
-fig, axes = plt.subplots(1, 4, figsize=(11, 3.8), layout="constrained")
+fig, grid = plt.subplots(2, 2, figsize=(8, 7), layout="constrained")
+axes = grid.ravel()
 plot_channel(truth, ax=axes[0], vmax=top, title="true channel")
 plot_channel(guesses["product of vectors"], ax=axes[1], vmax=top, title="product of vectors")
 for ax, (name, guess) in zip(axes[2:], guesses.items(), strict=True):
-    plot_channel(guess - truth, ax=ax, vmax=top / 5, title=f"error x 5\n{name}")
+    plot_channel(guess - truth, ax=ax, vmax=top / 5, title=f"error x 5, {name}")
 fig.colorbar(axes[0].images[0], ax=axes, label="magnitude", shrink=0.8)
 plt.show()
 

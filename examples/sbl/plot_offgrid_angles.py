@@ -49,7 +49,7 @@ for found, wanted in zip(fit.parameters, true, strict=True):
 # %%
 # Energy of the grid's columns, the true angles, and the refined ones.
 
-fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained", sharey=True)
+fig, axes = plt.subplots(3, 1, figsize=(7.5, 6.6), layout="constrained", sharex=True, sharey=True)
 for mode, ax in enumerate(axes):
     energy = np.abs(np.moveaxis(model.coef_active_, mode, 0).reshape(len(model.support_[mode]), -1)) ** 2
     level = np.sqrt(energy.sum(axis=1))
@@ -59,7 +59,7 @@ for mode, ax in enumerate(axes):
     ax.plot(fit.parameters[mode], np.full(len(fit.parameters[mode]), 1.06), "v", color="k", label="refined")
     ax.set(xlabel=f"sine of the angle, axis {mode}", ylim=(0, 1.5))
 axes[0].set_ylabel("magnitude, largest = 1")
-axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+axes[0].legend(frameon=False, fontsize=8, loc="upper right")
 plt.show()
 
 # %%
