@@ -29,7 +29,9 @@ def check_matrices(arrays: Sequence[Array], name: str = "factors") -> None:
         raise ShapeError(f"{name} is empty; expected at least one matrix.")
     for i, a in enumerate(arrays):
         if a.ndim < 2:
-            raise ShapeError(f"{name}[{i}] has shape {tuple(a.shape)}; expected a matrix (m, n).")
+            raise ShapeError(
+                f"{name}[{i}] has shape {tuple(a.shape)}; expected a matrix (m, n). A single one goes in a list, [A]."
+            )
 
 
 def check_square(arrays: Sequence[Array], operation: str, name: str = "factors") -> None:

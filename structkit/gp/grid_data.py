@@ -208,9 +208,10 @@ def check_grid(
         raise TypeError("y is complex; GridGP models real data. Fit real and imaginary parts separately.")
     host = to_numpy(values)
     if len(coords) != host.ndim or len(kernels) != host.ndim:
+        scattered = " Values at scattered points are no grid: FunctionalCP takes them." if host.ndim == 1 else ""
         raise ShapeError(
             f"y has {host.ndim} axes, coords {len(coords)} entries and kernels {len(kernels)}; expected one of each "
-            "per axis."
+            f"per axis.{scattered}"
         )
     if host.size == 0:
         raise ShapeError(f"y has shape {host.shape}, no cells; expected at least one level on every axis.")

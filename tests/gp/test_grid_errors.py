@@ -33,6 +33,11 @@ def no_work(monkeypatch):
 GIVEN = {
     "too few coordinate arrays": ({"coords": [X]}, ShapeError, "y has 2 axes, coords 1 entries and kernels 2"),
     "too many axes of y": ({"y": Y[None]}, ShapeError, "y has 3 axes, coords 2 entries"),
+    "scattered points": (
+        {"coords": np.ones((9, 2)), "y": np.ones(9)},
+        ShapeError,
+        "y has 1 axes, coords 9 entries .* no grid: FunctionalCP",
+    ),
     "one array for coordinates": ({"coords": X}, ShapeError, "coords 5 entries"),
     "wrong length": ({"coords": [X, T[:3]]}, ShapeError, r"coords\[1\] has 3 coordinates and axis 1 of y has 4 levels"),
     "two-dimensional coordinates": ({"coords": [X[:, None], T]}, ShapeError, r"coords\[0\] has shape \(5, 1\)"),

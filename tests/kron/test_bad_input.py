@@ -123,6 +123,7 @@ def test_wrong_length(call: Call, match: str) -> None:
 
 WRONG_FACTOR: list[tuple[Call, str]] = [
     (lambda: kron_matmul([np.ones(2), I3], ONES6), r"factors\[0\] has shape \(2,\); expected a matrix"),
+    (lambda: kron_matmul(I2, np.ones(2)), r"factors\[0\] has shape \(2,\); expected a matrix.* goes in a list, \[A\]"),
     (lambda: kron_solve([WIDE, TALL], ONES6), r"factors\[0\] has shape \(2, 3\); kron_solve needs every.*lstsq"),
     (lambda: kron_slogdet([WIDE, TALL]), r"factors\[0\] has shape \(2, 3\); kron_slogdet needs every factor square"),
     (lambda: kron_eigh([I2, WIDE]), r"factors\[1\] has shape \(2, 3\)"),
@@ -414,6 +415,14 @@ WRONG_KIND: list[tuple[Call, str]] = [
     (lambda: kron_matmul([T2.half()], torch.ones(2)), "float16; expected float32"),
     (lambda: Masked(Kronecker(I2), np.array([1.0, np.nan])), "expected booleans.*isnan"),
     (lambda: cp_at([[0.5]], [I2]), "float64; expected integers"),
+    (
+        lambda: Kronecker([I2, I3]),
+        r"factors\[0\] is a list of 2 matrices; pass them one by one.*Kronecker\(\*factors\)",
+    ),
+    (lambda: Kronecker(I2, I3) + np.eye(6), r"op \+ Dense\(array\)"),
+    (lambda: Kronecker(I2, I3) - np.ones(6), r"op \+ Dense\(array\), or op \+ Diagonal"),
+    (lambda: Kronecker(T2, T2) + torch.eye(4), r"op \+ Dense\(array\)"),
+    (lambda: Kronecker(I2, I3) + 0.1, r"op \+ number \* Identity\(n\)"),
 ]
 
 

@@ -34,6 +34,7 @@ from structkit.kron.operators.common import (
     is_complex,
     is_scalar,
     plain_scalar,
+    refuse_sum,
 )
 
 if TYPE_CHECKING:
@@ -266,14 +267,14 @@ class LinearOperator:
 
     def __add__(self, other: object) -> LinearOperator:
         if not isinstance(other, LinearOperator):
-            return NotImplemented
+            return refuse_sum(other)
         if self.shape != other.shape:
             raise ShapeError(f"Operators of shapes {self.shape} and {other.shape} cannot be added.")
         backend_name(*self._arrays, *other._arrays)
         return ADD(self, other)
 
     def __sub__(self, other: object) -> LinearOperator:
-        return self + (-other) if isinstance(other, LinearOperator) else NotImplemented
+        return self + (-other) if isinstance(other, LinearOperator) else refuse_sum(other)
 
     # ---- dense values -------------------------------------------------------------------------------
     def to_dense(self, *, max_bytes: int | None = None) -> Array:

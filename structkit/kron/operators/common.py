@@ -14,7 +14,7 @@ from structkit._core.types import Array, Shape
 from structkit.kron.dispatch import BinaryRules
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import ModuleType, NotImplementedType
 
     from structkit.kron.operators.base import LinearOperator
 
@@ -34,6 +34,7 @@ __all__ = [
     "is_complex",
     "is_scalar",
     "plain_scalar",
+    "refuse_sum",
 ]
 
 Scalar: TypeAlias = Union[int, float, complex, Array]
@@ -108,6 +109,15 @@ def is_scalar(x: object) -> bool:
 def plain_scalar(x: Scalar) -> Scalar:
     """Turn numpy scalars into Python numbers, which promote nothing; torch scalars keep their gradient."""
     return x.item() if isinstance(x, (np.generic, np.ndarray)) else x
+
+
+def refuse_sum(other: object) -> NotImplementedType:
+    """Say how numbers and arrays join a sum of operators; objects of other kinds may know themselves how to add."""
+    if is_scalar(other):
+        raise TypeError("A number is added as a multiple of the identity: op + number * Identity(n).")
+    if hasattr(other, "ndim"):
+        raise TypeError("An array is added as an operator: op + Dense(array), or op + Diagonal(d).")
+    return NotImplemented
 
 
 def check_home(name: str, backend: str | None, device: str, x: Array) -> None:

@@ -49,4 +49,8 @@ def as_factor(x: object, i: int) -> LinearOperator:
     sparse = sys.modules.get("scipy.sparse")
     if isinstance(x, LinearOperator) or (sparse is not None and sparse.issparse(x)):
         return as_operator(x)
+    if isinstance(x, (list, tuple)) and any(getattr(a, "ndim", 0) == 2 for a in x):
+        raise TypeError(
+            f"factors[{i}] is a list of {len(x)} matrices; pass them one by one, as in Kronecker(*factors)."
+        )
     return Dense(freeze(x, f"factors[{i}]", 2))
