@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 from pathlib import Path
+from textwrap import indent
 
 import structkit
 
@@ -237,6 +238,29 @@ def write_demo(picture: Path, target: Path) -> None:
         "   ``make demo``: a hyperspectral image of 4.2 million cells, blocks of them hidden, filled in.",
     ]
     write(target, "\n".join(lines) + "\n" if picture.exists() else "")
+
+
+def write_models(readme: Path, target: Path) -> None:
+    """Lines of code and the picture of each model, as the README shows them, one tab each."""
+    text = readme.read_text(encoding="utf-8")
+    section = re.search(r"^## Five lines each\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    if section is None:
+        raise ValueError(f"{readme} has no section 'Five lines each'.")
+    lines = [".. tab-set::", ""]
+    for title, body in re.findall(r"^\*\*([^*]+)\*\*(.*?)(?=^\*\*|\Z)", section[1], re.MULTILINE | re.DOTALL):
+        body = re.sub(r"`([^`\n]+)`", r"``\1``", body)
+        body = re.sub(r'<img src="docs/([^"]+)" [^>]*alt="([^"]+)">', r".. image:: \1\n   :alt: \2", body)
+        body = re.sub(
+            r"```python\n(.*?)```", lambda m: f".. code-block:: python\n\n{indent(m[1], '   ')}", body, flags=re.S
+        )
+        package = re.search(r"from structkit\.(\w+) import", body)
+        lines += [
+            f"   .. tab-item:: {package[1] if package else title}",
+            "",
+            indent(f"**{title}**{body}", "      ").rstrip(),
+            "",
+        ]
+    write(target, "\n".join(lines) + "\n")
 
 
 def write_markdown(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from _parameters import write_parameters
-from _site import write_api_pages, write_cards, write_demo, write_markdown, write_rules
+from _site import write_api_pages, write_cards, write_demo, write_markdown, write_models, write_rules
 
 import structkit
 
@@ -99,6 +99,7 @@ write_api_pages(HERE / "generated" / "api")
 autosummary_generate = sorted(str(p.relative_to(HERE)) for p in (HERE / "generated" / "api").glob("*.rst"))
 write_cards(HERE.parent / "examples", HERE / "generated" / "cards.inc")
 write_demo(HERE / "_static" / "demo.png", HERE / "generated" / "demo.inc")
+write_models(HERE.parent / "README.md", HERE / "generated" / "models.inc")
 write_rules(HERE / "generated" / "rules.inc")
 write_parameters(HERE / "generated" / "parameters.inc")
 write_markdown(HERE.parent / "CHANGELOG.md", HERE / "generated" / "changelog.inc")
