@@ -36,6 +36,8 @@ _OVERSAMPLING = 2.5
 # Fewest points on a curve, and most unknowns: a least-squares problem of half a gigabyte.
 _FEWEST_ON_CURVE = 64
 _MOST_UNKNOWNS = 4096
+# Share of the box that has to be inside.
+_SMALLEST = 0.01
 # What coefficients of functions that the equations do not see are damped with, over the size of the columns.
 _DAMPING = 1e-15
 # How much functions of the size of one equation may grow inside. Solutions that are determined stay below some
@@ -88,6 +90,10 @@ class Masked:
         self.check = problem.points_inside(CHECK_POINTS[2])
         self.check_border = self._border(3 * _FEWEST_ON_CURVE, math.inf)
         self.area = len(self.check) / CHECK_POINTS[2] ** 2
+        if self.area < _SMALLEST:
+            raise ValueError(
+                f"The mask is True on {self.area:.2%} of the domain {problem.domain}. Give a domain that fits it closely."
+            )
 
     def attempt(self, trial: Trial, features: Sequence[AxisFeatures], earlier: Sequence[Attempt]) -> Attempt | None:
         """Solve with given features; None if that is not worth trying.

@@ -35,8 +35,8 @@ class GPSolver(FittedSolution):
 
     The solution is a sum of products of one-dimensional functions: smooth envelopes times carrier waves, the features
     of a spectral-mixture covariance [1]_. Frequencies are found in the source and in the conditions, so that fast and
-    multi-scale solutions need no tuning. Conditions hold exactly; the equation holds in the sense of Galerkin. On parts of
-    a box both hold in the sense of least squares.
+    multi-scale solutions need no tuning. Conditions hold exactly; the equation holds in the sense of Galerkin. On parts
+    of a box both hold in the sense of least squares.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ class GPSolver(FittedSolution):
     With :math:`r` functions for each axis and :math:`n` points the cost is :math:`O(n r^2 + r^{d+1})`: Sylvester
     equations in two dimensions, diagonalisation in three, GMRES preconditioned by these for coefficients that are not
     separable and for Newton's equations. Behind a mask all :math:`r^2` functions are coupled: least squares over points
-    inside and on the border cost :math:`O(r^6)` and are limited to 4096 functions. The paper maximises a posterior over values and kernel parameters by Adam and
-    takes a scale of the frequencies from the user; here frequencies come from spectra and the remaining problem is
-    linear algebra.
+    inside and on the border cost :math:`O(r^6)` and are limited to 4096 functions. The paper maximises a posterior over
+    values and kernel parameters by Adam and takes a scale of the frequencies from the user; here frequencies come from
+    spectra and the remaining problem is linear algebra.
 
     References
     ----------

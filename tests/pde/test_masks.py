@@ -317,6 +317,9 @@ def test_bad_solvers():
     with pytest.raises(ValueError, match="box"):
         chebyshev_solve(problem, 20)
     inner = [Dirichlet(), OnCurve(circle(0.5), a=0, b=1)]
+    speck = PDE(LAPLACE, domain=BOX, source=1.0, conditions=OnCurve(circle(0.05)))
+    with pytest.raises(ValueError, match="fits it closely"):
+        GPSolver().fit(speck)
     both_sides = PDE(LAPLACE, domain=BOX, source=1.0, mask=lambda x, y: x < 2, conditions=inner)
     with pytest.raises(ValueError, match="outward"):
         GPSolver().fit(both_sides)
