@@ -92,7 +92,7 @@ class Masked:
         self.area = len(self.check) / CHECK_POINTS[2] ** 2
         if self.area < _SMALLEST:
             raise ValueError(
-                f"The mask is True on {self.area:.2%} of the domain {problem.domain}. Give a domain that fits it closely."
+                f"The mask is True on {self.area:.2%} of the domain {problem.domain}. Give one that fits it closely."
             )
 
     def attempt(self, trial: Trial, features: Sequence[AxisFeatures], earlier: Sequence[Attempt]) -> Attempt | None:
