@@ -37,5 +37,13 @@ def test_extras_that_error_messages_name_exist():
             assert extra in extras, f"{path.name} names the extra {extra}"
 
 
+def test_page_on_installation_lists_every_extra():
+    with (ROOT / "pyproject.toml").open("rb") as f:
+        extras = tomllib.load(f)["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "install.rst").read_text(encoding="utf-8")
+    rows = "".join(re.findall(r"^   \* - (``.*)$", page, re.MULTILINE))
+    assert set(re.findall(r"``(\w+)``", rows)) == set(extras)
+
+
 def test_setup_cfg_holds_no_metadata():
     assert "[metadata]" not in (ROOT / "setup.cfg").read_text(encoding="utf-8")
