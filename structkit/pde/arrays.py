@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from structkit._backend.namespace import as_array, to_numpy
-from structkit._core.errors import NotFiniteError
+from structkit._core.errors import NotFiniteError, ShapeError
 
-__all__ = ["real_array"]
+__all__ = ["check_inside", "grid_axes", "real_array"]
 
 
 def real_array(given: object, name: str) -> np.ndarray:
@@ -26,3 +28,21 @@ def real_array(given: object, name: str) -> np.ndarray:
     if not np.isfinite(array).all():
         raise NotFiniteError(f"{name} holds NaN or infinity; expected finite numbers.")
     return array.astype(np.float64)
+
+
+def check_inside(x: np.ndarray, axis: int, lower: float, upper: float) -> None:
+    """Raise if coordinates of an axis leave the domain."""
+    margin = 1e-9 * (upper - lower)
+    if x.size and not (x.min() >= lower - margin and x.max() <= upper + margin):
+        raise ValueError(f"Coordinates of axis {axis} leave the domain [{lower:g}, {upper:g}].")
+
+
+def grid_axes(coords: Sequence[object], domain: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+    """Return checked coordinates of a tensor grid: one float64 array of one dimension per axis, in the domain."""
+    axes = [real_array(c, f"coords[{i}]") for i, c in enumerate(coords)]
+    if len(axes) != len(domain) or any(c.ndim != 1 for c in axes):
+        shapes = ", ".join(str(c.shape) for c in axes)
+        raise ShapeError(f"coords holds arrays of shape {shapes}; expected {len(domain)} one-dimensional ones.")
+    for axis, (c, (lower, upper)) in enumerate(zip(axes, domain, strict=True)):
+        check_inside(c, axis, lower, upper)
+    return axes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.polynomial import legendre
 
-from structkit._core.errors import ShapeError
+from structkit.pde.arrays import grid_axes
 from structkit.pde.basis import clenshaw_curtis
 from structkit.pde.constraints import Constraints, select_rows
 from structkit.pde.expansion import Expansion
@@ -72,6 +72,8 @@ class ChebyshevSolution:
 
     Attributes
     ----------
+    domain : tuple of (float, float)
+        Interval of each axis.
     residual : float
         Root mean square of the equation's residual off the points, over that of its largest term.
     converged : bool
@@ -81,6 +83,7 @@ class ChebyshevSolution:
     """
 
     expansion: Expansion
+    domain: tuple[tuple[float, float], ...]
     residual: float
     converged: bool
     n_iter: int
@@ -96,10 +99,15 @@ class ChebyshevSolution:
         Returns
         -------
         numpy.ndarray, shape ``(n_1, ..., n_D)``
+
+        Raises
+        ------
+        TypeError, ShapeError, NotFiniteError
+            If coordinates are not one one-dimensional array of finite real numbers per axis.
+        ValueError
+            If they leave the domain.
         """
-        if len(coords) != len(self.expansion.bases):
-            raise ShapeError(f"coords holds {len(coords)} arrays; expected {len(self.expansion.bases)}.")
-        return self.expansion.on([np.asarray(c, dtype=float) for c in coords])
+        return self.expansion.on(grid_axes(coords, self.domain))
 
 
 def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSolution:
@@ -157,4 +165,4 @@ def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSol
         C, converged, n_iter = found.coefficients, found.converged, found.n_iter
     u = Expansion(bases, C)  # type: ignore[arg-type]
     middle = [between(a, b, CHECK_POINTS[problem.n_axes]) for a, b in problem.domain]
-    return ChebyshevSolution(u, u.residual(problem, middle), converged, n_iter)
+    return ChebyshevSolution(u, tuple(problem.domain), u.residual(problem, middle), converged, n_iter)

@@ -15,7 +15,7 @@ from structkit._core.random import check_random_state
 from structkit._core.serialize import read_archive, write_archive
 from structkit._core.types import Array, RandomState
 from structkit.pde.archive import pack, unpack
-from structkit.pde.arrays import real_array
+from structkit.pde.arrays import check_inside, grid_axes, real_array
 from structkit.pde.expansion import Expansion
 from structkit.pde.operators import MAX_ORDER
 
@@ -95,7 +95,7 @@ class FittedSolution(Estimator):
         if points.ndim != 2 or points.shape[1] != len(bases):
             raise ShapeError(f"X has shape {points.shape}; expected (n, {len(bases)}), one column per axis.")
         for axis, b in enumerate(bases):
-            _check_inside(points[:, axis], axis, b.features.lower, b.features.upper)
+            check_inside(points[:, axis], axis, b.features.lower, b.features.upper)
         orders = self._orders(derivative)
         mean = self._expansion.at(points, orders)
         if not return_std:
@@ -182,14 +182,8 @@ class FittedSolution(Estimator):
 
     def _checked_axes(self, coords: Sequence[Array]) -> list[np.ndarray]:
         self._check_fitted("residual_")
-        bases = self._expansion.bases
-        axes = [real_array(c, f"coords[{i}]") for i, c in enumerate(coords)]
-        if len(axes) != len(bases) or any(c.ndim != 1 for c in axes):
-            shapes = ", ".join(str(c.shape) for c in axes)
-            raise ShapeError(f"coords holds arrays of shape {shapes}; expected {len(bases)} one-dimensional ones.")
-        for axis, (c, b) in enumerate(zip(axes, bases, strict=True)):
-            _check_inside(c, axis, b.features.lower, b.features.upper)
-        return axes
+        bounds = [(b.features.lower, b.features.upper) for b in self._expansion.bases]
+        return grid_axes(coords, bounds)
 
     def _orders(self, derivative: Mapping[int, int] | None) -> dict[int, int]:
         orders = dict(derivative or {})
@@ -197,9 +191,3 @@ class FittedSolution(Estimator):
             if axis not in range(len(self._expansion.bases)) or order not in range(MAX_ORDER + 1):
                 raise ValueError(f"derivative = {derivative!r}; expected orders 0 to 4 by the number of the axis.")
         return orders
-
-
-def _check_inside(x: np.ndarray, axis: int, lower: float, upper: float) -> None:
-    margin = 1e-9 * (upper - lower)
-    if x.size and not (x.min() >= lower - margin and x.max() <= upper + margin):
-        raise ValueError(f"Coordinates of axis {axis} leave the domain [{lower:g}, {upper:g}].")

@@ -37,7 +37,7 @@ from structkit.kron import (
     unfold,
 )
 from structkit.orthogonal import polar_factor
-from structkit.pde import PDE, D, Dirichlet, GPSolver, OnCurve
+from structkit.pde import PDE, D, Dirichlet, GPSolver, OnCurve, chebyshev_solve
 from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL, SeparableSBL, nmse
 from structkit.statespace import (
     discretize,
@@ -270,6 +270,11 @@ PDES: dict[str, EntryPoint] = {
     ),
     "GPSolver.predict_points": EntryPoint(
         lambda X: solved(PLATE).predict_points(X), {"X": HALF[:, None] + [0, 0.1]}, {}
+    ),
+    "ChebyshevSolution.predict": EntryPoint(
+        lambda x, y: chebyshev_solve(PLATE, 12).predict([x, y]),
+        {"x": HALF, "y": HALF},
+        {"x": "coords[0]", "y": "coords[1]"},
     ),
     "GPSolver observations": EntryPoint(
         lambda points, values: solved(STRING, (points, values, 0.01)).predict([HALF], return_std=True),
