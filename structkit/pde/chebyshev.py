@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.polynomial import legendre
 
+from structkit._core.validation import check_memory
 from structkit.pde.arrays import grid_axes
 from structkit.pde.basis import clenshaw_curtis
 from structkit.pde.constraints import Constraints, select_rows
@@ -128,6 +130,8 @@ def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSol
     ------
     ValueError
         If conditions are missing, there are too few points, or the problem has a mask.
+    SizeError
+        If the matrices of an axis or the coefficients do not fit into memory.
 
     See Also
     --------
@@ -152,6 +156,8 @@ def chebyshev_solve(problem: PDE, n_points: int | Sequence[int]) -> ChebyshevSol
         raise ValueError(f"n_points = {n_points!r}; expected whole numbers from 8 on, one or {problem.n_axes}.")
     if problem.mask is not None:
         raise ValueError("chebyshev_solve needs the whole box; a problem with a mask is for GPSolver.")
+    matrices = 8 * (math.prod(counts) + sum(n**2 for n in counts))
+    check_memory(matrices, f"A problem of {counts} polynomials", advice="Give fewer n_points.")
     problem, _ = with_callable_source(problem)
     bases = [PolynomialBasis(a, b, int(n)) for (a, b), n in zip(problem.domain, counts, strict=True)]
     constraints = Constraints(problem, bases, *select_rows(problem))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from structkit import SizeError, StructKitError
 from structkit.dictionary import OrthogonalDictionary
 from structkit.gp import GridGP, Matern, SquaredExponential
 from structkit.kron import Kronecker, kron, kron_matmul, kron_solve, ttmc_sparse, tucker_at
-from structkit.pde import PDE, D, Dirichlet, GPSolver
+from structkit.pde import PDE, D, Dirichlet, GPSolver, chebyshev_solve
 from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL
 from structkit.statespace import kalman_filter, matern_sde, rts_smoother
 from structkit.tucker import FunctionalCP
@@ -114,6 +114,7 @@ def test_equations_in_space_take_a_few_grids():
 
 HUGE = {
     "equation": lambda: GPSolver(n_points=20_000, lengthscale=0.35).fit(_space()),
+    "polynomials": lambda: chebyshev_solve(_space(), 10**7),
     "kron": lambda: kron(*[np.eye(1000)] * 4),
     "dense": lambda: Kronecker(*[np.eye(1000)] * 4).to_dense(),
     "tucker": lambda: ttmc_sparse(np.zeros((1, 9), int), np.ones(1), [np.ones((2, 200))] * 9, 0),
