@@ -137,7 +137,7 @@ def main() -> None:
     # Dust has heavy tails; half of the starts and ten times the tolerance of the defaults are rough and quick.
     options = {"likelihood": "student-t", "n_starts": 4, "tol": 1e-3, "random_state": args.seed, "verbose": 1}
     if args.quick:
-        options |= {"n_starts": 1, "tol": 1e-2}
+        options |= {"n_starts": 1, "tol": 0.1}
     cp, tucker = FunctionalCP(args.rank, **options), FunctionalTucker(args.rank, **options)
     outcomes = [
         measured("mean of the training entries", lambda: (np.full(len(data.y_test), data.y_train.mean()), None)),
