@@ -103,7 +103,7 @@ class Masked:
         SizeError
             If they were chosen by the user, or no attempt before had fewer.
         """
-        if sum(a.resonance == 0 for a in earlier) > 1 or any(_are_same(features, a) for a in earlier):
+        if sum(a.resonance == 0 for a in earlier) > 1 or any(a.has(features) for a in earlier):
             return None
         counts = self.search.n_points or [_resolving(f) for f in features]
         bases = [AxisBasis(f, n) for f, n in zip(features, counts, strict=True)]
@@ -271,17 +271,6 @@ class _LeastSquares:
         """A derivative of all products of functions at points, shape ``(n, r_1 r_2)``."""
         left, right = (b.at(points[:, a], orders.get(a, 0)) for a, b in enumerate(self.bases))
         return (left[:, :, None] * right[:, None, :]).reshape(len(points), -1)
-
-
-def _are_same(features: Sequence[AxisFeatures], attempt: Attempt) -> bool:
-    """Whether an attempt had the same features."""
-    before = [b.features for b in attempt.expansion.bases]
-    return all(
-        f.lengthscale == g.lengthscale
-        and f.modes.shape == g.modes.shape
-        and np.array_equal(f.frequencies, g.frequencies)
-        for f, g in zip(features, before, strict=True)
-    )
 
 
 def _column(weights: float | np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from structkit.pde.expansion import Expansion
+from structkit.pde.features import AxisFeatures
 from structkit.pde.problem import PDE
 
 __all__ = ["CHECK_POINTS", "VIOLATED", "Attempt", "Search", "Trial", "best_of", "between", "estimate", "is_due", "plan"]
@@ -98,6 +99,15 @@ class Attempt:
     error: float = math.inf
     misfit: float = 0.0
 
+    def has(self, features: Sequence[AxisFeatures]) -> bool:
+        """Whether it was made of the same features."""
+        return all(
+            f.lengthscale == b.features.lengthscale
+            and f.modes.shape == b.features.modes.shape
+            and np.array_equal(f.frequencies, b.features.frequencies)
+            for f, b in zip(features, self.expansion.bases, strict=True)
+        )
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -150,7 +160,8 @@ def estimate(best: Attempt, attempts: Sequence[Attempt]) -> float:
     The residual itself weighs errors by the operator: it is blind to slow ones where the solution is fast, and
     magnifies fast ones where it is slow. Solutions with different functions err independently.
     """
-    others = [a for a in attempts if a.ratio != best.ratio and math.isfinite(a.residual)]
+    same = [b.features for b in best.expansion.bases]
+    others = [a for a in attempts if a.ratio != best.ratio and math.isfinite(a.residual) and not a.has(same)]
     if not others or not best.solved or not math.isfinite(best.residual):
         return best.residual
     near = _RIVALS * max(best_of(others).residual, best.residual)

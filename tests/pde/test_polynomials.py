@@ -1,6 +1,7 @@
 """Plain polynomials among the functions that are tried."""
 
 import numpy as np
+import pytest
 from numpy.polynomial import legendre
 
 from structkit.pde import PDE, D, Dirichlet, GPSolver
@@ -43,3 +44,17 @@ def test_points_that_are_given_limit_the_degree():
     assert solver._expansion.bases[0].rank <= 81
     x = np.linspace(0, 1, 300)
     np.testing.assert_allclose(solver.predict([x]), exact(x), atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [8, 10])
+def test_the_same_polynomials_again_are_no_second_opinion(n):
+    def u(x):
+        return np.sin(x + 0.4) + np.exp(1.5 * x)
+
+    problem = PDE(
+        D(0, 2), domain=[(0, 1)], source=lambda x: 2.25 * np.exp(1.5 * x) - np.sin(x + 0.4), conditions=Dirichlet(u)
+    )
+    solver = GPSolver(n).fit(problem)
+    x = np.linspace(0, 1, 99)
+    error = np.linalg.norm(solver.predict([x]) - u(x)) / np.linalg.norm(u(x))
+    assert error / 10 < solver.residual_ < 1000 * error
