@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import structkit
+from structkit import SizeError
 from structkit.pde import PDE, D, Dirichlet, GPSolver, Observations, Parameter
 
 X = np.linspace(0, 2, 120)
@@ -108,6 +109,13 @@ def test_what_has_no_posterior(fitted):
     nonlinear = PDE(
         D(0, 2), domain=[(0, 2)], source=f, nonlinearity=(lambda v: v**3, lambda v: 3 * v**2), conditions=Dirichlet(u)
     )
-    with pytest.raises((ValueError, NotImplementedError)):
+    with pytest.raises(ValueError, match=r"nonlinear.*Linearise"):
         GPSolver(noise_var=0.1).fit(nonlinear)
     assert isinstance(Observations([[0.5]], [1.0], 0.1), Observations)
+
+
+def test_more_features_than_a_dense_matrix_holds():
+    problem = PDE(D(0, 2) + D(1, 2), domain=[(0, 1), (0, 1)], source=lambda x, y: np.sin(x) * np.sin(y))
+    seen = Observations([[0.5, 0.5], [0.2, 0.7]], [0.1, 0.2], noise_var=0.01)
+    with pytest.raises(SizeError, match=r"features.*at most 4000.*larger lengthscale"):
+        GPSolver(lengthscale=0.05).fit(problem, observations=seen)
