@@ -9,11 +9,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::structkit.ConvergenceWarning")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_bands_cover_and_sensors_leave_no_more_open(name):
+def test_bands_cover_and_errors_are_those_of_an_oracle(name):
     found = report_noisy(name, range(100))
     assert 0.90 <= found["coverage"] <= 0.98
-    # Two constants are known from twelve sensors only: no method gets below the floor.
-    assert found["ratio"] <= 0.3 or found["error"] <= 1.6 * found["floor"]
+    # The oracle itself reaches 0.44 and 0.74 of integration on the first two, 0.26 and 0.006 on the others.
+    assert found["ratio"] <= 0.3 or found["error"] <= 1.25 * found["oracle"]
 
 
 @pytest.mark.slow
