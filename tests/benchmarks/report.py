@@ -245,7 +245,7 @@ def write_rst(
         for t, lim in limits.items()
     )
     topics = dict.fromkeys(row.topic for rows in runs.values() for row in rows)
-    title = TITLES["scaling"] if list(topics) == ["scaling"] else "Benchmarks"
+    title = "Scaling" if list(topics) == ["scaling"] else "Benchmarks"
     more = "" if "scaling" in topics else "\nHow the time of each model grows with the size is drawn on :doc:`scaling`."
     page = [HEADER.format(title=f"{title}\n{'=' * len(title)}", more=more)]
     if quick:
