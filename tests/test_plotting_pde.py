@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from structkit import NotFittedError, ShapeError
+from structkit import NotFiniteError, NotFittedError, ShapeError
 from structkit.pde import PDE, D, Dirichlet, GPSolver
 from structkit.plotting import plot_carriers, plot_field, plot_solution
 
@@ -76,3 +76,8 @@ def test_bad_input():
         plot_solution(GPSolver())
     with pytest.raises(ShapeError, match="one or two axes"):
         plot_field([np.arange(3.0)], np.zeros((3, 3)))
+    with pytest.raises(TypeError, match="real numbers"):
+        plot_field([np.arange(3.0)], np.ones(3) * 1j)
+    with pytest.raises(NotFiniteError, match="no finite"):
+        plot_field([np.arange(3.0), np.arange(2.0)], np.full((3, 2), np.nan))
+    assert plot_field([np.arange(3.0), np.arange(2.0)], np.array([[1.0, np.nan]] * 3)).collections

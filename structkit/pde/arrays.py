@@ -42,7 +42,10 @@ def grid_axes(coords: Sequence[object], domain: Sequence[tuple[float, float]]) -
     axes = [real_array(c, f"coords[{i}]") for i, c in enumerate(coords)]
     if len(axes) != len(domain) or any(c.ndim != 1 for c in axes):
         shapes = ", ".join(str(c.shape) for c in axes)
-        raise ShapeError(f"coords holds arrays of shape {shapes}; expected {len(domain)} one-dimensional ones.")
+        raise ShapeError(
+            f"coords holds {len(axes)} arrays, of shape {shapes[:80]}; expected {len(domain)} one-dimensional ones: "
+            "the coordinates of each axis. Scattered points are for predict_points."
+        )
     for axis, (c, (lower, upper)) in enumerate(zip(axes, domain, strict=True)):
         check_inside(c, axis, lower, upper)
     return axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from structkit._core.errors import NotFittedError, ShapeError
+from structkit._core.errors import NotFiniteError, NotFittedError, ShapeError
 from structkit.pde import GPSolver
 from structkit.plotting.common import BLUE, CYCLE, axes_or_new, cell_image
 from structkit.plotting.curves import plot_band
@@ -44,6 +44,8 @@ def plot_field(
     ------
     ShapeError
         If there are more than two axes or the shape does not fit.
+    TypeError, NotFiniteError
+        If the values are no real numbers, or none of them is finite.
 
     Examples
     --------
@@ -51,9 +53,15 @@ def plot_field(
     >>> x = np.linspace(0, 1, 20)
     >>> ax = plot_field([x, x], np.outer(x, x), label="u")
     """
-    values = np.asarray(values)
-    if len(coords) > 2 or values.shape != tuple(len(c) for c in coords):
-        raise ShapeError(f"values has shape {values.shape} for {len(coords)} coordinates; expected one or two axes.")
+    values, shape = np.asarray(values), tuple(len(c) for c in coords)
+    if len(coords) not in (1, 2) or values.shape != shape:
+        raise ShapeError(f"values has shape {values.shape}; expected {shape}, from coordinates of one or two axes.")
+    if values.dtype.kind not in "fiub":
+        raise TypeError(
+            f"values has dtype {values.dtype}; expected real numbers. Draw parts of complex ones one by one."
+        )
+    if not np.isfinite(values).any():
+        raise NotFiniteError("values holds no finite number to draw.")
     ax = axes_or_new(ax)
     if len(coords) == 1:
         ax.plot(coords[0], values, color=BLUE, lw=1)
