@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from structkit._core.errors import ShapeError
+from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
 from structkit.pde.arrays import real_array
 from structkit.pde.operators import MAX_ORDER
 from structkit.pde.problem import PDE
 
 __all__ = ["Observations", "as_noise", "checked_observations"]
+
+_LARGEST = 1e70  # fourth powers stay finite
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ def _checked(given: Any, problem: PDE, name: str) -> Observations:
         raise ShapeError(f"{name}: points have shape {points.shape}; expected (n, {problem.n_axes}) with n > 0.")
     if values.shape != (len(points),):
         raise ShapeError(f"{name}: values have shape {values.shape}; expected ({len(points)},), one for each point.")
+    if np.abs(values).max() > _LARGEST:
+        raise NotFiniteError(
+            f"{name}: values reach {np.abs(values).max():.1g}, whose powers overflow. Choose larger units."
+        )
     for axis, (a, b) in enumerate(problem.domain):
         margin = 1e-9 * (b - a)
         low, high = points[:, axis].min(), points[:, axis].max()

@@ -29,7 +29,8 @@ def leading_vectors(Y: np.ndarray, n_iter: int = 4) -> list[np.ndarray]:
     for _ in range(n_iter if Y.ndim > 1 else 0):
         for i in range(Y.ndim):
             b = products(Y, vectors, skip=i, adjoint=True).reshape(-1, 1)
-            vectors[i] = b / np.linalg.norm(b)
+            if size := np.linalg.norm(b):  # a tensor of zeros has no better vectors than those at hand
+                vectors[i] = b / size
     return [v[:, 0] for v in vectors]
 
 

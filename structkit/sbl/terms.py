@@ -57,7 +57,7 @@ class Term:
 
 def start_term(images: Sequence[np.ndarray], y: np.ndarray) -> Term:
     """A term that is seen as the given vectors of the modes in `y`; nothing known about its columns."""
-    unit = [b / float(np.linalg.norm(b)) for b in images]
+    unit = [b / (float(np.linalg.norm(b)) or 1.0) for b in images]
     none = [np.empty(0)] * len(unit)
     term = Term([None] * len(unit), list(none), list(none), unit, np.zeros(y.shape[-1], y.dtype), list(none))
     term.reweigh(y)
@@ -92,6 +92,9 @@ def _fit_mode(
 ) -> None:
     """Sparse fit of one mode, the others fixed: their images reduce the measurements to one vector."""
     power = float(abs2(term.weights).sum())
+    if power == 0.0:
+        _leave_out(term, i)
+        return
     others = [b[:, None] for b in (*term.images, term.weights)]
     seen = products(y, others, skip=i, adjoint=True).reshape(-1, 1) / power
     scale = math.sqrt(float(abs2(seen).mean())) or 1.0
@@ -110,13 +113,20 @@ def _fit_mode(
     model = found.model
     x = np.asarray(model.posterior()[0])[:, 0]
     image = problem.host[i][:, active.columns[0]] @ x
-    norm = float(np.linalg.norm(image))
+    norm = float(np.linalg.norm(image)) or 1.0  # nothing of the measurements is seen through the columns
     singular = model.bases[0].singular
     share = np.sqrt(noise / (noise + singular**2))
     root = np.sqrt(model.gammas[0])[:, None] * model.bases[0].right * share
     term.columns[i], term.means[i], term.roots[i] = active.columns[0], x / norm, root / norm
     term.images[i], term.gammas[i] = image / norm, model.gammas[0] / norm**2
     term.weights = term.weights * (norm * scale)
+
+
+def _leave_out(term: Term, i: int) -> None:
+    """A mode of a term without weight: nothing is known of it, and its first column stands for that."""
+    if term.columns[i] is None:
+        term.columns[i], term.means[i], term.roots[i] = np.zeros(1, int), np.zeros(1), np.zeros((1, 1))
+        term.gammas[i] = np.zeros(1)
 
 
 def _silent(record: dict[str, object]) -> bool:

@@ -13,9 +13,9 @@ from structkit.dictionary import OrthogonalDictionary
 from structkit.gp import GridGP, Matern, SquaredExponential
 from structkit.kron import Kronecker, kron, kron_matmul, kron_solve, ttmc_sparse, tucker_at
 from structkit.pde import PDE, D, Dirichlet, GPSolver, chebyshev_solve
-from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL
+from structkit.sbl import OMP, SBL, KroneckerOMP, KroneckerSBL, SeparableSBL
 from structkit.statespace import kalman_filter, matern_sde, rts_smoother
-from structkit.tucker import FunctionalCP
+from structkit.tucker import FunctionalCP, FunctionalTucker
 
 MB = 2**20
 
@@ -189,8 +189,10 @@ def test_any_grid(y):
 @example(np.array([[0.0], [0.0]]), [1e200, 1.0] + [0.0] * 10)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_entries(X, values):
-    model = FunctionalCP(1, n_starts=1, max_iter=5, random_state=0)
-    answers_or_refuses(lambda: model.fit(X, np.array(values[: len(X)])), lambda m: m.predict(X, return_std=True))
+    y = np.array(values[: len(X)])
+    for kind in (FunctionalCP, FunctionalTucker):
+        model = kind(1, n_starts=1, max_iter=5, random_state=0)
+        answers_or_refuses(lambda model=model: model.fit(X, y), lambda m: m.predict(X, return_std=True))
 
 
 @SMALL
@@ -202,12 +204,15 @@ def test_any_entries(X, values):
 @example(np.array([[1.2e-154]]), [2.0] + [0.0] * 5)
 @example(np.array([[1.0]]), [4.5e-246] + [0.0] * 5)
 @example(np.array([[1.2e308], [1.0]]), [1.0] * 6)
+@example(np.array([[1.0], [0.0], [0.0]]), [0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_dictionary(A, values):
     y = np.array(values[: len(A)])
     answers_or_refuses(lambda: KroneckerSBL().fit([A], y), lambda m: [m.coef_, m.predict([A])])
     answers_or_refuses(lambda: SBL(max_iter=20).fit(A, y), lambda m: [m.coef_, m.predict(A)])
     answers_or_refuses(lambda: OMP(n_nonzero=1).fit(A, y), lambda m: [m.coef_, m.predict(A)])
+    for model in (SeparableSBL(), KroneckerOMP(n_nonzero=1)):
+        answers_or_refuses(lambda model=model: model.fit([A], y), lambda m: [m.coef_, m.predict([A])])
 
 
 @SMALL
@@ -233,6 +238,22 @@ def test_any_equation(coefficients, ends, length, source):
         return GPSolver(lengthscale=0.35).fit(PDE(operator, domain=domain, source=source[0], conditions=sides))
 
     answers_or_refuses(solve, lambda m: [m.predict([np.linspace(*m.domain_[0], 5)])])
+
+
+@SMALL
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=6),
+    st.lists(NUMBERS, min_size=6, max_size=6),
+    st.one_of(st.just("learn"), st.floats(1e-12, 1e12)),
+)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_any_sensors(places, values, noise_var):
+    problem = PDE(D(0, 2), domain=[(0, 1)], source=1.0)
+    observations = (np.array(places)[:, None], np.array(values[: len(places)]), noise_var)
+    model = GPSolver(max_iter=3, lengthscale=0.5)
+    answers_or_refuses(
+        lambda: model.fit(problem, observations), lambda m: m.predict([np.linspace(0, 1, 5)], return_std=True)
+    )
 
 
 @SMALL

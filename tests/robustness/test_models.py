@@ -16,6 +16,7 @@ from structkit._core.serialize import FORMAT_VERSION
 from structkit.dictionary import OrthogonalDictionary
 from structkit.gp import GridGP, SquaredExponential
 from structkit.kron import kron_matmul, kron_plan
+from structkit.pde import PDE, D, Dirichlet, GPSolver
 from tests.robustness.models import MODELS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -218,7 +219,11 @@ def _many_cells():
     model = GridGP(kernels, noise_var=0.01, learn_kernels=False, random_state=0).fit([t, t], y)
     samples = (rng.standard_normal((3000, 32)) * (rng.random((3000, 32)) < 0.1)) @ np.linalg.qr(factors[0][:32, :32])[0]
     atoms = OrthogonalDictionary(random_state=0).fit(samples).components_
-    return kron_matmul(factors, x), *model.predict(return_std=True), atoms
+    waves = PDE(
+        D(0, 2) + D(1, 2), domain=[(0, 1)] * 2, source=lambda a, b: np.sin(90 * a) * b, conditions=Dirichlet(0.0)
+    )
+    field = GPSolver(lengthscale=0.2).fit(waves).predict([t, t])
+    return kron_matmul(factors, x), *model.predict(return_std=True), atoms, field
 
 
 def test_the_number_of_threads_changes_rounding_only():
