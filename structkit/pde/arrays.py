@@ -30,11 +30,11 @@ def real_array(given: object, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def check_inside(x: np.ndarray, axis: int, lower: float, upper: float) -> None:
+def check_inside(x: np.ndarray, axis: int, lower: float, upper: float, name: str = "The array of coordinates") -> None:
     """Raise if coordinates of an axis leave the domain."""
     margin = 1e-9 * (upper - lower)
     if x.size and not (x.min() >= lower - margin and x.max() <= upper + margin):
-        raise ValueError(f"Coordinates of axis {axis} leave the domain [{lower:g}, {upper:g}].")
+        raise ValueError(f"{name} leaves the domain [{lower:g}, {upper:g}] of axis {axis}.")
 
 
 def grid_axes(coords: Sequence[object], domain: Sequence[tuple[float, float]]) -> list[np.ndarray]:

@@ -12,7 +12,18 @@ import numpy as np
 
 from structkit._core.errors import NotFiniteError, ShapeError
 
-__all__ = ["Condition", "Dirichlet", "Initial", "Neumann", "Periodic", "Robin", "Value", "values_at", "values_on"]
+__all__ = [
+    "Condition",
+    "Dirichlet",
+    "Initial",
+    "Neumann",
+    "Periodic",
+    "Robin",
+    "Value",
+    "check_mixture",
+    "values_at",
+    "values_on",
+]
 
 SIDES = ("lower", "upper")
 Value = Callable[..., Any] | float
@@ -43,6 +54,9 @@ class Condition:
         list of (int, str)
             Axis and end of each face.
         """
+        return self._faces(n_axes)
+
+    def _faces(self, n_axes: int) -> list[tuple[int, str]]:
         axis, side = getattr(self, "axis", None), getattr(self, "side", None)
         axes = range(n_axes) if axis is None else [axis]
         return [(a, s) for a in axes for s in (SIDES if side is None else [side])]
@@ -60,6 +74,9 @@ class Condition:
         dict of int to float
             Weight by order of the derivative.
         """
+        return self._weights(side)
+
+    def _weights(self, side: str) -> dict[int, float]:
         raise NotImplementedError
 
 
@@ -86,19 +103,7 @@ class Dirichlet(Condition):
     axis: int | None = None
     side: str | None = None
 
-    def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value.
-
-        Parameters
-        ----------
-        side : {"lower", "upper"}
-            End of the axis.
-
-        Returns
-        -------
-        dict of int to float
-            Weight by order of the derivative.
-        """
+    def _weights(self, side: str) -> dict[int, float]:
         return {0: 1.0}
 
 
@@ -129,19 +134,7 @@ class Neumann(Condition):
     side: str | None = None
     order: int = 1
 
-    def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value.
-
-        Parameters
-        ----------
-        side : {"lower", "upper"}
-            End of the axis.
-
-        Returns
-        -------
-        dict of int to float
-            Weight by order of the derivative.
-        """
+    def _weights(self, side: str) -> dict[int, float]:
         return {self.order: 1.0}
 
 
@@ -174,22 +167,9 @@ class Robin(Condition):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not all(isinstance(w, numbers.Real) and math.isfinite(w) for w in (self.a, self.b)) or self.a == self.b == 0:
-            raise ValueError(f"a = {self.a!r} and b = {self.b!r}; expected finite numbers, one of them not 0.")
+        check_mixture(self.a, self.b)
 
-    def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value.
-
-        Parameters
-        ----------
-        side : {"lower", "upper"}
-            End of the axis.
-
-        Returns
-        -------
-        dict of int to float
-            Weight by order of the derivative.
-        """
+    def _weights(self, side: str) -> dict[int, float]:
         return {0: float(self.a), 1: float(self.b) if side == "upper" else -float(self.b)}
 
 
@@ -210,19 +190,7 @@ class Periodic(Condition):
 
     axis: int
 
-    def faces(self, n_axes: int) -> list[tuple[int, str]]:
-        """Faces of a box with `n_axes` axes that the condition is about.
-
-        Parameters
-        ----------
-        n_axes : int
-            Number of axes of the box.
-
-        Returns
-        -------
-        list of (int, str)
-            Axis and end of each face.
-        """
+    def _faces(self, n_axes: int) -> list[tuple[int, str]]:
         return [(self.axis, "lower"), (self.axis, "upper")]
 
 
@@ -255,35 +223,17 @@ class Initial(Condition):
             raise ValueError(f"axis = {self.axis!r}; expected the number of an axis, from 0, or -1 for the last one.")
         _check_value(self.value, "Initial")
 
-    def faces(self, n_axes: int) -> list[tuple[int, str]]:
-        """Faces of a box with `n_axes` axes that the condition is about.
-
-        Parameters
-        ----------
-        n_axes : int
-            Number of axes of the box.
-
-        Returns
-        -------
-        list of (int, str)
-            Axis and end of each face.
-        """
+    def _faces(self, n_axes: int) -> list[tuple[int, str]]:
         return [(self.axis % n_axes, "lower")]
 
-    def weights(self, side: str) -> dict[int, float]:
-        """Weights of the derivatives along the normal axis whose sum has the value.
-
-        Parameters
-        ----------
-        side : {"lower", "upper"}
-            End of the axis.
-
-        Returns
-        -------
-        dict of int to float
-            Weight by order of the derivative.
-        """
+    def _weights(self, side: str) -> dict[int, float]:
         return {self.order: 1.0}
+
+
+def check_mixture(a: object, b: object) -> None:
+    """Raise unless the weights of value and normal derivative are finite, and one is not 0."""
+    if not all(isinstance(w, numbers.Real) and math.isfinite(w) for w in (a, b)) or a == b == 0:
+        raise ValueError(f"a = {a!r} and b = {b!r}; expected finite numbers, one of them not 0.")
 
 
 def _check_value(value: object, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
 from structkit.pde.arrays import real_array
-from structkit.pde.conditions import Condition, Value
+from structkit.pde.conditions import Condition, Value, check_mixture
 
 __all__ = ["OnCurve", "inside_curves"]
 
@@ -70,8 +69,7 @@ class OnCurve(Condition):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not all(isinstance(w, numbers.Real) and math.isfinite(w) for w in (self.a, self.b)) or self.a == self.b == 0:
-            raise ValueError(f"a = {self.a!r} and b = {self.b!r}; expected finite numbers, one of them not 0.")
+        check_mixture(self.a, self.b)
         if not callable(self.curve):
             corners = real_array(self.curve, "curve")
             if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
@@ -79,19 +77,7 @@ class OnCurve(Condition):
             object.__setattr__(self, "curve", np.concatenate([corners, corners[:1]]))
         self._at(np.linspace(0, 1, 33))
 
-    def faces(self, n_axes: int) -> list[tuple[int, str]]:
-        """Faces of a box that the condition is about: none.
-
-        Parameters
-        ----------
-        n_axes : int
-            Number of axes of the box.
-
-        Returns
-        -------
-        list of (int, str)
-            Axis and end of each face.
-        """
+    def _faces(self, n_axes: int) -> list[tuple[int, str]]:
         return []
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
-from structkit.pde.arrays import real_array
+from structkit.pde.arrays import check_inside, real_array
 from structkit.pde.operators import MAX_ORDER
 from structkit.pde.problem import PDE
 
@@ -80,10 +80,7 @@ def _checked(given: Any, problem: PDE, name: str) -> Observations:
             f"{name}: values reach {np.abs(values).max():.1g}, whose powers overflow. Choose larger units."
         )
     for axis, (a, b) in enumerate(problem.domain):
-        margin = 1e-9 * (b - a)
-        low, high = points[:, axis].min(), points[:, axis].max()
-        if low < a - margin or high > b + margin:
-            raise ValueError(f"{name}: points leave the domain of axis {axis}, [{a:g}, {b:g}].")
+        check_inside(points[:, axis], axis, a, b, f"{name}: the array of points")
     orders = dict(given.derivative or {})
     for axis, order in orders.items():
         if axis not in range(problem.n_axes) or order not in range(MAX_ORDER + 1):

@@ -141,17 +141,7 @@ class Term:
     orders: tuple[tuple[int, int], ...]
 
     def order(self, axis: int) -> int:
-        """Order of the derivative along an axis.
-
-        Parameters
-        ----------
-        axis : int
-            The axis.
-
-        Returns
-        -------
-        int
-        """
+        """Order of the derivative along an axis."""
         return dict(self.orders).get(axis, 0)
 
     def __repr__(self) -> str:

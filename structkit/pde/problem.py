@@ -11,7 +11,7 @@ import numpy as np
 
 from structkit._core.errors import NotFiniteError, ShapeError
 from structkit._core.types import Array
-from structkit.pde.arrays import real_array
+from structkit.pde.arrays import check_inside, real_array
 from structkit.pde.conditions import Condition, Periodic, values_at, values_on
 from structkit.pde.curves import OnCurve, inside_curves
 from structkit.pde.nonlinearity import Nonlinearity, checked_nonlinearity
@@ -298,11 +298,9 @@ class PDE:
                 "Which side of the curves is inside? Give mask: it can be left out only if all conditions are on "
                 "closed curves."
             )
-        (x0, x1), (y0, y1) = self.domain
         for c in curves:
-            p = c.outline
-            if np.any(p < np.array([x0, y0]) - 1e-9 * (x1 - x0)) or np.any(p > np.array([x1, y1]) + 1e-9 * (y1 - y0)):
-                raise ValueError(f"The curve of {c!r} leaves the domain {self.domain}.")
+            for axis, (a, b) in enumerate(self.domain):
+                check_inside(c.outline[:, axis], axis, a, b, f"The curve of {c!r}")
         return mask or inside_curves(curves)
 
     def _probe(self) -> None:
